@@ -170,15 +170,16 @@ type Message struct {
 // called from one goroutine at a time, and no goroutine outlives a call. A
 // party is spent after an error or once Done.
 //
-// A driver repeats: take Next; while there is a message to send, send it, or
-// hand over what has arrived, whichever is possible first, but call Handle only
-// while Wants is true. Two parties driven so can't deadlock, and neither
-// queues more than a few messages.
+// A driver (Drive is one) repeats: take Next; while there is a message to send,
+// send it, or hand over what has arrived, whichever is possible first, but call
+// Handle only while Wants is true. Two parties driven so can't deadlock, and
+// neither queues more than a few messages.
 type Party interface {
 	// Next returns the next message to send, or nil when there is none before
 	// something arrives. The payload belongs to the caller.
 	Next(ctx context.Context) (*Message, error)
-	// Wants reports whether Handle may be called now.
+	// Wants reports whether Handle may be called now. A party that wants a
+	// message can't be Done without one, so a driver may wait for it.
 	Wants() bool
 	// Handle consumes a message of the peer, and owns its payload. An error
 	// that wraps ErrPeer blames the peer.
