@@ -1,0 +1,255 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+const (
+	// BudgetWindow is the time for which a charge counts.
+	BudgetWindow = 24 * time.Hour
+	// ClockTolerance is how far the clock may stand before the newest charge.
+	// Without a bound, a clock set back would hide charges from the window of
+	// a later, correct clock, and a peer would win budget by it.
+	ClockTolerance = 5 * time.Minute
+	// NoLimit, as a limit, is none.
+	NoLimit = math.MaxInt64
+	// maxCharge keeps sums of charges far from overflow.
+	maxCharge = 1 << 40
+	// chargeRetention is how long charges are kept for operators to look at.
+	chargeRetention = 30 * 24 * time.Hour
+)
+
+// Errors of BeginAttempt, besides *OverBudgetError.
+var (
+	// ErrTooManyAttempts: the session has used its attempts.
+	ErrTooManyAttempts = errors.New("session has used all its attempts")
+	// ErrClock: the clock stands before the newest charge.
+	ErrClock = errors.New("clock stands before the last charge")
+)
+
+// Charge is what one attempt costs. ItemsIn counts the peer's padded items by
+// which it can learn about our records (it receives, or the mode is mutual),
+// ItemsOut ours by which we can learn about the peer's; a direction that tells
+// nobody anything costs 0. So both sides of a session charge the same sums, and
+// each enforces the caps on both.
+type Charge struct {
+	At                time.Time
+	ItemsIn, ItemsOut int64
+}
+
+// Limits are an agreement's caps on one peer. Each is positive; NoLimit lifts
+// one. Item limits hold for each direction on its own; ItemsPerSession bounds each
+// attempt, since all attempts have the same items.
+type Limits struct {
+	ItemsPerSession int64
+	ItemsPerDay     int64
+	SessionsPerDay  int64
+	MaxAttempts     int
+}
+
+func (l Limits) validate() error {
+	for _, v := range []struct {
+		name string
+		n    int64
+	}{
+		{"items per session", l.ItemsPerSession}, {"items per day", l.ItemsPerDay},
+		{"sessions per day", l.SessionsPerDay}, {"attempts", int64(l.MaxAttempts)},
+	} {
+		if v.n <= 0 {
+			return fmt.Errorf("store: limit on %s is %d, want at least 1", v.name, v.n)
+		}
+	}
+	return nil
+}
+
+// OverBudgetError says which cap an attempt would break.
+type OverBudgetError struct {
+	// Which is the cap: "items in per session", "items out per day", ...
+	Which string
+	// Used is what the last 24 hours have used, Asked what the attempt adds.
+	Limit, Used, Asked int64
+	// RetryAfter is when the attempt would fit, if nothing else is charged; 0
+	// means never.
+	RetryAfter time.Duration
+}
+
+// Error implements error.
+func (e *OverBudgetError) Error() string {
+	msg := fmt.Sprintf("store: over budget: %d %s, the limit is %d and %d are used", e.Asked, e.Which, e.Limit, e.Used)
+	if e.RetryAfter == 0 {
+		return msg + "; it will never fit"
+	}
+	return fmt.Sprintf("%s; fits in %v", msg, e.RetryAfter.Round(time.Second))
+}
+
+// Usage is what a peer has used in the last 24 hours, over all agreements and
+// modes.
+type Usage struct {
+	ItemsIn, ItemsOut, Sessions int64
+}
+
+// Usage returns what the peer has used in the 24 hours before now.
+func (r Reader) Usage(peerRoot string, now time.Time) (Usage, error) {
+	var u Usage
+	err := r.q.QueryRow(`SELECT coalesce(sum(items_in), 0), coalesce(sum(items_out), 0), count(DISTINCT session)
+		FROM charges WHERE peer_root = ? AND at > ?`, peerRoot, windowStart(now)).
+		Scan(&u.ItemsIn, &u.ItemsOut, &u.Sessions)
+	return u, wrap("usage of peer "+short(peerRoot), err)
+}
+
+func windowStart(now time.Time) int64 { return millis(now) - BudgetWindow.Milliseconds() }
+
+// BeginAttempt charges the peer's budget, counts the attempt and sets the
+// session running. It returns the attempt's number, from 0. The session must be
+// approved or aborted (ErrState). Attempts beyond the limit are
+// ErrTooManyAttempts; a charge over a cap, counting all the peer's charges of
+// the last 24 hours, is an *OverBudgetError; a clock far before the newest
+// charge is ErrClock. Nothing of the attempt may leave the node before the
+// transaction has ended: a number given twice would repeat a mask.
+func (tx *Tx) BeginAttempt(session string, c Charge, l Limits) (int, error) {
+	if err := l.validate(); err != nil {
+		return 0, err
+	}
+	if min(c.ItemsIn, c.ItemsOut) < 0 || max(c.ItemsIn, c.ItemsOut) > maxCharge {
+		return 0, fmt.Errorf("store: charge of %d in and %d out is outside [0, 2^40]", c.ItemsIn, c.ItemsOut)
+	}
+	s, err := tx.Session(session)
+	if err != nil {
+		return 0, err
+	}
+	what := "session " + short(session)
+	if s.State != SessionApproved && s.State != SessionAborted {
+		return 0, fmt.Errorf("store: %s is %s, want approved or aborted: %w", what, s.State, ErrState)
+	}
+	if s.Attempts >= l.MaxAttempts {
+		return 0, fmt.Errorf("store: %s: %w: %d", what, ErrTooManyAttempts, l.MaxAttempts)
+	}
+	at, err := tx.chargeTime(c.At)
+	if err != nil {
+		return 0, err
+	}
+	if err := tx.checkBudget(s, c, l); err != nil {
+		return 0, err
+	}
+	_, err = tx.exec(what, `INSERT INTO charges (peer_root, agreement, session, at, items_in, items_out)
+		VALUES (?, ?, ?, ?, ?, ?)`, s.PeerRoot, s.Agreement, s.ID, at, c.ItemsIn, c.ItemsOut)
+	if err != nil {
+		return 0, err
+	}
+	err = tx.execOne(what, `UPDATE sessions SET attempts = attempts + 1, state = ?, changed = ? WHERE id = ?`,
+		SessionRunning, millis(c.At), s.ID)
+	return s.Attempts, err
+}
+
+// chargeTime returns the time to book a charge at: now, or the newest charge's
+// time when the clock stands a little before it.
+func (tx *Tx) chargeTime(now time.Time) (int64, error) {
+	var newest int64
+	if err := tx.q.QueryRow(`SELECT coalesce(max(at), 0) FROM charges`).Scan(&newest); err != nil {
+		return 0, wrap("newest charge", err)
+	}
+	if millis(now) < newest-ClockTolerance.Milliseconds() {
+		return 0, fmt.Errorf("store: %w: it shows %s, the charge was at %s", ErrClock,
+			now.UTC().Format(time.RFC3339), timeOf(newest).Format(time.RFC3339))
+	}
+	return max(millis(now), newest), nil
+}
+
+// RebaseCharges is the operator's way out of ErrClock when the clock was wrong
+// then and is right now: charges from after now count from now on, for their
+// full 24 hours, so that no peer wins by it. It returns how many it moved.
+func (tx *Tx) RebaseCharges(now time.Time) (int64, error) {
+	return tx.exec("rebasing charges", `UPDATE charges SET at = ?1 WHERE at > ?1`, millis(now))
+}
+
+// booked is one charge within the window.
+type booked struct {
+	session string
+	at      int64
+	in, out int64
+}
+
+// checkBudget returns an *OverBudgetError if the charge breaks a cap.
+func (tx *Tx) checkBudget(s Session, c Charge, l Limits) error {
+	for _, d := range []struct {
+		which string
+		n     int64
+	}{{"items in per session", c.ItemsIn}, {"items out per session", c.ItemsOut}} {
+		if d.n > l.ItemsPerSession {
+			return &OverBudgetError{Which: d.which, Limit: l.ItemsPerSession, Asked: d.n}
+		}
+	}
+	charges, err := list(tx.Reader, "charges", func(rows *sql.Rows) (b booked, err error) {
+		return b, rows.Scan(&b.session, &b.at, &b.in, &b.out)
+	}, `SELECT session, at, items_in, items_out FROM charges WHERE peer_root = ? AND at > ? ORDER BY at, id`,
+		s.PeerRoot, windowStart(c.At))
+	if err != nil {
+		return err
+	}
+	// Each cap sees the charges as the units that leave the window in turn.
+	in := make([]unit, 0, len(charges))
+	out := make([]unit, 0, len(charges))
+	for _, b := range charges {
+		in = append(in, unit{b.at, b.in})
+		out = append(out, unit{b.at, b.out})
+	}
+	for _, cap := range []struct {
+		which        string
+		limit, asked int64
+		used         []unit
+	}{
+		{"items in per day", l.ItemsPerDay, c.ItemsIn, in},
+		{"items out per day", l.ItemsPerDay, c.ItemsOut, out},
+		{"sessions per day", l.SessionsPerDay, 1, otherSessions(charges, s.ID)},
+	} {
+		if err := checkCap(cap.which, cap.limit, cap.asked, cap.used, millis(c.At)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unit is something that counts until a day after its time.
+type unit struct{ at, n int64 }
+
+// otherSessions returns one unit for each session but this one, at the time of
+// its last charge, in order of time.
+func otherSessions(charges []booked, session string) []unit {
+	var units []unit
+	seen := map[string]bool{session: true}
+	for i := len(charges) - 1; i >= 0; i-- {
+		if b := charges[i]; !seen[b.session] {
+			seen[b.session] = true
+			units = append(units, unit{b.at, 1})
+		}
+	}
+	slices.Reverse(units)
+	return units
+}
+
+func checkCap(which string, limit, asked int64, used []unit, now int64) error {
+	var sum int64
+	for _, u := range used {
+		sum += u.n
+	}
+	if asked == 0 || sum <= limit-asked { // asked is at most 2^40: no overflow
+		return nil
+	}
+	e := &OverBudgetError{Which: which, Limit: limit, Used: sum, Asked: asked}
+	if asked > limit {
+		return e
+	}
+	left := sum
+	for _, u := range used {
+		if left -= u.n; left <= limit-asked {
+			e.RetryAfter = time.Duration(u.at+BudgetWindow.Milliseconds()-now) * time.Millisecond
+			break
+		}
+	}
+	return e
+}
