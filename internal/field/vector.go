@@ -1,0 +1,117 @@
+package field
+
+import "encoding/binary"
+
+// Encode writes the encodings of src to dst, which is Size times as long.
+func Encode(dst []byte, src []Element) {
+	mustLen(len(dst), Size*len(src))
+	for i, e := range src {
+		binary.LittleEndian.PutUint64(dst[Size*i:], e.Lo)
+		binary.LittleEndian.PutUint64(dst[Size*i+8:], e.Hi)
+	}
+}
+
+// Decode reads len(dst) elements from src, which is Size times as long.
+func Decode(dst []Element, src []byte) {
+	mustLen(len(src), Size*len(dst))
+	for i := range dst {
+		dst[i] = Load(src[Size*i:])
+	}
+}
+
+// AddTo sets dst[i] += src[i].
+func AddTo(dst, src []Element) {
+	mustLen(len(src), len(dst))
+	for i, s := range src {
+		dst[i].Lo ^= s.Lo
+		dst[i].Hi ^= s.Hi
+	}
+}
+
+// MulAdd sets dst[i] += c·src[i].
+func MulAdd(dst, src []Element, c Element) {
+	mustLen(len(src), len(dst))
+	mulAdd(dst, src, c)
+}
+
+// Sum returns the sum of v.
+func Sum(v []Element) Element {
+	var s Element
+	for _, e := range v {
+		s.Lo ^= e.Lo
+		s.Hi ^= e.Hi
+	}
+	return s
+}
+
+// Horner returns Σ v[i]·x^(len(v)-1-i).
+func Horner(v []Element, x Element) Element { return horner(v, x) }
+
+// Powers returns x^0, x^1, ..., x^(n-1).
+func Powers(x Element, n int) []Element {
+	p := make([]Element, n)
+	if n == 0 {
+		return p
+	}
+	p[0] = One
+	for i := 1; i < n; i++ {
+		p[i] = p[i-1].Mul(x)
+	}
+	return p
+}
+
+// Pow returns x^n.
+func Pow(x Element, n uint64) Element {
+	r := One
+	for ; n > 0; n >>= 1 {
+		if n&1 == 1 {
+			r = r.Mul(x)
+		}
+		x = x.Mul(x)
+	}
+	return r
+}
+
+// InnerProduct returns Σ a[i]·b[i].
+func InnerProduct(a, b []Element) Element {
+	mustLen(len(a), len(b))
+	return innerProduct(a, b)
+}
+
+// Inverse returns 1/e, or zero for zero: e^(2^128-2).
+func (e Element) Inverse() Element {
+	r, s := One, e
+	for range 127 {
+		s = s.Mul(s)
+		r = r.Mul(s)
+	}
+	return r
+}
+
+func mustLen(got, want int) {
+	if got != want {
+		panic("field: slices differ in length")
+	}
+}
+
+func mulAddGeneric(dst, src []Element, c Element) {
+	for i, s := range src {
+		dst[i] = dst[i].Add(s.Mul(c))
+	}
+}
+
+func innerProductGeneric(a, b []Element) Element {
+	var s Element
+	for i := range a {
+		s = s.Add(a[i].Mul(b[i]))
+	}
+	return s
+}
+
+func hornerGeneric(v []Element, x Element) Element {
+	var s Element
+	for _, e := range v {
+		s = s.Mul(x).Add(e)
+	}
+	return s
+}
