@@ -9,22 +9,22 @@
 package ot
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
-	"runtime"
-	"sync"
 
 	"github.com/cloudflare/circl/group"
 
 	"github.com/symbolon/symbolon/internal/oracle"
+	"github.com/symbolon/symbolon/internal/parallel"
 )
 
 // Key is one random OT key.
 type Key [16]byte
 
 // Base is a protocol for n random OTs in two messages: the receiver requests,
-// the sender replies. Context separates runs; both sides pass the same. All
+// the sender replies. The binding separates runs; both sides pass the same. All
 // randomness is read before any goroutine starts, so a fixed rand gives fixed
 // messages.
 type Base interface {
@@ -32,10 +32,10 @@ type Base interface {
 	RequestLen(n int) int
 	ReplyLen(n int) int
 	// Request returns the receiver's message and what will open the reply.
-	Request(context []byte, choices []bool, rand io.Reader) ([]byte, BaseReceiver, error)
+	Request(binding []byte, choices []bool, rand io.Reader) ([]byte, BaseReceiver, error)
 	// Reply answers a request with the sender's message and key pairs. A
 	// malformed request is an error.
-	Reply(context []byte, n int, request []byte, rand io.Reader) ([]byte, [][2]Key, error)
+	Reply(binding []byte, n int, request []byte, rand io.Reader) ([]byte, [][2]Key, error)
 }
 
 // BaseReceiver is a receiver between its two messages.
@@ -49,7 +49,7 @@ type BaseReceiver interface {
 // It is secure against malicious parties under CDH in the random oracle model,
 // where either malicious side may choose its own keys: enough for OT extension.
 // The sender takes a fresh scalar for every OT, and each hash is bound to the
-// context and the OT's index, so that a batch keeps no common structure
+// run and the OT's index, so that a batch keeps no common structure
 // (McQuoid, Rosulek and Roy, "Batching Base Oblivious Transfers", 2021).
 type Endemic struct{}
 
@@ -67,7 +67,7 @@ func (Endemic) RequestLen(n int) int { return 2 * pointLen * n }
 func (Endemic) ReplyLen(n int) int { return pointLen * n }
 
 type endemicReceiver struct {
-	context []byte
+	binding []byte
 	request []byte
 	choices []bool
 	scalars []group.Scalar
@@ -75,15 +75,15 @@ type endemicReceiver struct {
 
 // Request sends r_0 and r_1 for each OT, with r_{1-c} a random element and
 // r_c = a·G - H_c(r_{1-c}). Both look random, which hides the choice.
-func (e Endemic) Request(context []byte, choices []bool, rand io.Reader) ([]byte, BaseReceiver, error) {
+func (e Endemic) Request(binding []byte, choices []bool, rand io.Reader) ([]byte, BaseReceiver, error) {
 	n := len(choices)
 	seeds := make([]byte, 128*n)
 	if _, err := io.ReadFull(rand, seeds); err != nil {
 		return nil, nil, fmt.Errorf("ot: reading randomness: %w", err)
 	}
-	r := &endemicReceiver{context: context, choices: append([]bool(nil), choices...), scalars: make([]group.Scalar, n)}
+	r := &endemicReceiver{binding: binding, choices: append([]bool(nil), choices...), scalars: make([]group.Scalar, n)}
 	r.request = make([]byte, e.RequestLen(n))
-	err := parallel(n, func(i int) error {
+	err := parallel.For(context.Background(), 0, n, func(i int) error {
 		seed := seeds[128*i : 128*i+128]
 		r.scalars[i] = scalarFrom(seed[:64])
 		c := bit(choices[i])
@@ -95,7 +95,7 @@ func (e Endemic) Request(context []byte, choices []bool, rand io.Reader) ([]byte
 			return err
 		}
 		own := group.Ristretto255.NewElement().MulGen(r.scalars[i])
-		own.Add(own, negated(hashPoint(context, i, c, slots[1-c])))
+		own.Add(own, negated(hashPoint(binding, i, c, slots[1-c])))
 		return putPoint(slots[c], own)
 	})
 	clear(seeds)
@@ -106,7 +106,7 @@ func (e Endemic) Request(context []byte, choices []bool, rand io.Reader) ([]byte
 }
 
 // Reply sends b·G and derives key j from b·(r_j + H_j(r_{1-j})).
-func (e Endemic) Reply(context []byte, n int, request []byte, rand io.Reader) ([]byte, [][2]Key, error) {
+func (e Endemic) Reply(binding []byte, n int, request []byte, rand io.Reader) ([]byte, [][2]Key, error) {
 	if len(request) != e.RequestLen(n) {
 		return nil, nil, fmt.Errorf("ot: request is %d bytes, want %d", len(request), e.RequestLen(n))
 	}
@@ -116,7 +116,7 @@ func (e Endemic) Reply(context []byte, n int, request []byte, rand io.Reader) ([
 	}
 	reply := make([]byte, e.ReplyLen(n))
 	keys := make([][2]Key, n)
-	err := parallel(n, func(i int) error {
+	err := parallel.For(context.Background(), 0, n, func(i int) error {
 		scalar := scalarFrom(seeds[64*i : 64*i+64])
 		pair := request[2*pointLen*i:][:2*pointLen]
 		slots := [2][]byte{pair[:pointLen], pair[pointLen:]}
@@ -129,8 +129,8 @@ func (e Endemic) Reply(context []byte, n int, request []byte, rand io.Reader) ([
 			if err != nil {
 				return fmt.Errorf("ot: request %d: %w", i, err)
 			}
-			p.Add(p, hashPoint(context, i, j, slots[1-j]))
-			if keys[i][j], err = deriveKey(context, i, j, pair, answer, p.Mul(p, scalar)); err != nil {
+			p.Add(p, hashPoint(binding, i, j, slots[1-j]))
+			if keys[i][j], err = deriveKey(binding, i, j, pair, answer, p.Mul(p, scalar)); err != nil {
 				return err
 			}
 		}
@@ -150,14 +150,14 @@ func (r *endemicReceiver) Keys(reply []byte) ([]Key, error) {
 		return nil, fmt.Errorf("ot: reply is %d bytes, want %d", len(reply), want)
 	}
 	keys := make([]Key, n)
-	err := parallel(n, func(i int) error {
+	err := parallel.For(context.Background(), 0, n, func(i int) error {
 		answer := reply[pointLen*i:][:pointLen]
 		p, err := getPoint(answer)
 		if err != nil {
 			return fmt.Errorf("ot: reply %d: %w", i, err)
 		}
 		pair := r.request[2*pointLen*i:][:2*pointLen]
-		keys[i], err = deriveKey(r.context, i, bit(r.choices[i]), pair, answer, p.Mul(p, r.scalars[i]))
+		keys[i], err = deriveKey(r.binding, i, bit(r.choices[i]), pair, answer, p.Mul(p, r.scalars[i]))
 		return err
 	})
 	if err != nil {
@@ -172,23 +172,23 @@ func scalarFrom(seed []byte) group.Scalar {
 	return group.Ristretto255.HashToScalar(seed, []byte(endemicPoint))
 }
 
-func hashPoint(context []byte, index, side int, point []byte) group.Element {
-	m := append(appendTag(nil, context, index, side), point...)
+func hashPoint(binding []byte, index, side int, point []byte) group.Element {
+	m := append(appendTag(nil, binding, index, side), point...)
 	return group.Ristretto255.HashToElement(m, []byte(endemicHash))
 }
 
-func deriveKey(context []byte, index, side int, pair, answer []byte, shared group.Element) (Key, error) {
+func deriveKey(binding []byte, index, side int, pair, answer []byte, shared group.Element) (Key, error) {
 	s, err := shared.MarshalBinary()
 	if err != nil {
 		return Key{}, fmt.Errorf("ot: encoding a group element: %w", err)
 	}
-	sum := oracle.Sum(endemicKey, appendTag(nil, context, index, side), pair, answer, s)
+	sum := oracle.Sum(endemicKey, appendTag(nil, binding, index, side), pair, answer, s)
 	return Key(sum[:16]), nil
 }
 
-func appendTag(b, context []byte, index, side int) []byte {
-	b = binary.BigEndian.AppendUint64(b, uint64(len(context)))
-	b = append(b, context...)
+func appendTag(b, binding []byte, index, side int) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(len(binding)))
+	b = append(b, binding...)
 	b = binary.BigEndian.AppendUint32(b, uint32(index))
 	return append(b, byte(side))
 }
@@ -222,26 +222,4 @@ func bit(b bool) int {
 		return 1
 	}
 	return 0
-}
-
-// parallel calls f(0..n-1) from all processors and returns the error of the
-// lowest index that failed. It joins every goroutine.
-func parallel(n int, f func(i int) error) error {
-	workers := min(runtime.GOMAXPROCS(0), n)
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			for i := w; i < n; i += workers {
-				errs[i] = f(i)
-			}
-		})
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

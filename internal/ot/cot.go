@@ -46,9 +46,9 @@ func rowsFor(n int) int { return (n+127)/128*128 + maskRows }
 func ExtendLen(n int) int { return BaseCount*rowsFor(n)/8 + field.Size + 32 }
 
 // Extend makes n correlated OTs as the receiver, of which bit j of choices is
-// choice j. It returns the message for the sender and t. Context binds the
+// choice j. It returns the message for the sender and t. The binding names the
 // run and the base OTs; the pairs are used for nothing else.
-func Extend(context []byte, pairs [][2]Key, choices bitvec.Vector, n int, rand io.Reader) ([]byte, []field.Element, error) {
+func Extend(binding []byte, pairs [][2]Key, choices bitvec.Vector, n int, rand io.Reader) ([]byte, []field.Element, error) {
 	if len(pairs) != BaseCount || len(choices) != len(bitvec.New(n)) {
 		panic(fmt.Sprintf("ot: got %d base OTs and %d words of choices for %d OTs", len(pairs), len(choices), n))
 	}
@@ -71,7 +71,7 @@ func Extend(context []byte, pairs [][2]Key, choices bitvec.Vector, n int, rand i
 		}
 	}
 	body := BaseCount * words * 8
-	check := newColumnHash(context, msg[:body], rows)
+	check := newColumnHash(binding, msg[:body], rows)
 	uHash := check.sum(u).Bytes()
 	digest := check.digest(columns, field.Element{}, field.Element{})
 	copy(msg[body:], uHash[:])
@@ -85,7 +85,7 @@ func Extend(context []byte, pairs [][2]Key, choices bitvec.Vector, n int, rand i
 // Accept makes n correlated OTs as the sender from the receiver's message: q
 // with t[j] = q[j] + u[j]·delta. Bit i of delta chose key i. It returns an
 // error that wraps ErrCheck if the receiver lies.
-func Accept(context []byte, keys []Key, delta field.Element, msg []byte, n int) ([]field.Element, error) {
+func Accept(binding []byte, keys []Key, delta field.Element, msg []byte, n int) ([]field.Element, error) {
 	if len(keys) != BaseCount {
 		panic(fmt.Sprintf("ot: got %d base OTs, want %d", len(keys), BaseCount))
 	}
@@ -105,7 +105,7 @@ func Accept(context []byte, keys []Key, delta field.Element, msg []byte, n int) 
 		}
 	}
 	body := BaseCount * words * 8
-	check := newColumnHash(context, msg[:body], rows)
+	check := newColumnHash(binding, msg[:body], rows)
 	digest := check.digest(columns, delta, field.Load(msg[body:]))
 	if !bytes.Equal(digest[:], msg[body+field.Size:]) {
 		return nil, fmt.Errorf("%w: columns disagree", ErrCheck)
@@ -154,8 +154,8 @@ func deltaBit(delta field.Element, i int) uint64 {
 // elements.
 type columnHash struct{ chi []field.Element }
 
-func newColumnHash(context, body []byte, rows int) *columnHash {
-	key := oracle.Sum(cotChallenge, context, body)
+func newColumnHash(binding, body []byte, rows int) *columnHash {
+	key := oracle.Sum(cotChallenge, binding, body)
 	n := rows / 128
 	buf := make([]byte, field.Size*n)
 	oracle.Fill(buf, oracle.Stream(key[:]))

@@ -31,18 +31,18 @@ func randomChoices(r *rand.Rand, n int) []bool {
 	return c
 }
 
-var context = []byte("a run")
+var binding = []byte("a run")
 
 func TestEndemic(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	var b Base = Endemic{}
 	for _, n := range []int{0, 1, 7, 32} {
 		choices := randomChoices(r, n)
-		request, receiver, err := b.Request(context, choices, newSeeded(1))
+		request, receiver, err := b.Request(binding, choices, newSeeded(1))
 		if err != nil || len(request) != b.RequestLen(n) {
 			t.Fatalf("request of %d bytes, error %v", len(request), err)
 		}
-		reply, pairs, err := b.Reply(context, n, request, newSeeded(2))
+		reply, pairs, err := b.Reply(binding, n, request, newSeeded(2))
 		if err != nil || len(reply) != b.ReplyLen(n) {
 			t.Fatalf("reply of %d bytes, error %v", len(reply), err)
 		}
@@ -55,23 +55,23 @@ func TestEndemic(t *testing.T) {
 				t.Fatalf("OT %d: the receiver does not have exactly its own key", i)
 			}
 		}
-		again, _, err := b.Request(context, choices, newSeeded(1))
+		again, _, err := b.Request(binding, choices, newSeeded(1))
 		if err != nil || !bytes.Equal(again, request) {
 			t.Fatalf("a seed does not reproduce the request: %v", err)
 		}
 		if _, other, err := b.Reply([]byte("another run"), n, request, newSeeded(2)); err != nil || n > 0 && other[0] == pairs[0] {
-			t.Fatalf("the context does not separate runs: %v", err)
+			t.Fatalf("the binding does not separate runs: %v", err)
 		}
 	}
 }
 
 func TestEndemicRefusesMalformedMessages(t *testing.T) {
 	b := Endemic{}
-	request, receiver, err := b.Request(context, []bool{true, false}, newSeeded(3))
+	request, receiver, err := b.Request(binding, []bool{true, false}, newSeeded(3))
 	if err != nil {
 		t.Fatal(err)
 	}
-	reply, _, err := b.Reply(context, 2, request, newSeeded(4))
+	reply, _, err := b.Reply(binding, 2, request, newSeeded(4))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestEndemicRefusesMalformedMessages(t *testing.T) {
 		for slot := range 4 {
 			bad := append([]byte(nil), request...)
 			copy(bad[slot*pointLen:], p)
-			if _, _, err := b.Reply(context, 2, bad, newSeeded(4)); err == nil {
+			if _, _, err := b.Reply(binding, 2, bad, newSeeded(4)); err == nil {
 				t.Errorf("request with %s at %d was accepted", name, slot)
 			}
 		}
@@ -99,7 +99,7 @@ func TestEndemicRefusesMalformedMessages(t *testing.T) {
 		}
 	}
 	for _, m := range [][]byte{nil, request[:127], append(request, 0)} {
-		if _, _, err := b.Reply(context, 2, m, newSeeded(4)); err == nil {
+		if _, _, err := b.Reply(binding, 2, m, newSeeded(4)); err == nil {
 			t.Errorf("request of %d bytes was accepted", len(m))
 		}
 	}
@@ -130,11 +130,11 @@ func TestExtension(t *testing.T) {
 		for i := range n {
 			choices.Or(i, r.Uint64())
 		}
-		msg, tt, err := Extend(context, pairs, choices, n, newSeeded(5))
+		msg, tt, err := Extend(binding, pairs, choices, n, newSeeded(5))
 		if err != nil || len(msg) != ExtendLen(n) {
 			t.Fatalf("n = %d: message of %d bytes, error %v", n, len(msg), err)
 		}
-		q, err := Accept(context, keys, delta, msg, n)
+		q, err := Accept(binding, keys, delta, msg, n)
 		if err != nil || len(q) != n || len(tt) != n {
 			t.Fatalf("n = %d: %d and %d correlations, error %v", n, len(q), len(tt), err)
 		}
@@ -157,7 +157,7 @@ func TestExtensionCatchesLies(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	const n = 300
 	pairs, keys, delta := dealt(r)
-	msg, _, err := Extend(context, pairs, bitvec.New(n), n, newSeeded(6))
+	msg, _, err := Extend(binding, pairs, bitvec.New(n), n, newSeeded(6))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,12 +165,12 @@ func TestExtensionCatchesLies(t *testing.T) {
 	for name, at := range map[string]int{"correction": 5, "last mask row": body - 1, "hash of choices": body, "digest": len(msg) - 1} {
 		bad := append([]byte(nil), msg...)
 		bad[at] ^= 0x10
-		if _, err := Accept(context, keys, delta, bad, n); !errors.Is(err, ErrCheck) {
+		if _, err := Accept(binding, keys, delta, bad, n); !errors.Is(err, ErrCheck) {
 			t.Errorf("altered %s gives %v", name, err)
 		}
 	}
 	for _, m := range [][]byte{nil, msg[:len(msg)-1], append(msg, 0)} {
-		if _, err := Accept(context, keys, delta, m, n); err == nil {
+		if _, err := Accept(binding, keys, delta, m, n); err == nil {
 			t.Errorf("message of %d bytes was accepted", len(m))
 		}
 	}
@@ -186,7 +186,7 @@ func TestInconsistentColumnGuessesDelta(t *testing.T) {
 		pairs, keys, delta := dealt(r)
 		words := rowsFor(n) / 64
 		msg := inconsistent(t, pairs, n, column, words)
-		_, err := Accept(context, keys, delta, msg, n)
+		_, err := Accept(binding, keys, delta, msg, n)
 		if caught := errors.Is(err, ErrCheck); caught != (deltaBit(delta, column) == 1) {
 			t.Fatalf("bit %d of Δ is %d, error %v", column, deltaBit(delta, column), err)
 		}
@@ -200,13 +200,13 @@ func inconsistent(t *testing.T, pairs [][2]Key, n, column, words int) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	msg, _, err := Extend(context, pairs, bitvec.New(n), n, newSeeded(8))
+	msg, _, err := Extend(binding, pairs, bitvec.New(n), n, newSeeded(8))
 	if err != nil {
 		t.Fatal(err)
 	}
 	msg[column*words*8] ^= 1
 	body := BaseCount * words * 8
-	check := newColumnHash(context, msg[:body], rowsFor(n))
+	check := newColumnHash(binding, msg[:body], rowsFor(n))
 	columns := make([]uint64, BaseCount*words)
 	for i, p := range pairs {
 		expand(columns[i*words:(i+1)*words], p[0])
@@ -220,11 +220,11 @@ func inconsistent(t *testing.T, pairs [][2]Key, n, column, words int) []byte {
 
 func BenchmarkEndemic(b *testing.B) {
 	for b.Loop() {
-		request, receiver, err := Endemic{}.Request(context, make([]bool, BaseCount), newSeeded(1))
+		request, receiver, err := Endemic{}.Request(binding, make([]bool, BaseCount), newSeeded(1))
 		if err != nil {
 			b.Fatal(err)
 		}
-		reply, _, err := Endemic{}.Reply(context, BaseCount, request, newSeeded(2))
+		reply, _, err := Endemic{}.Reply(binding, BaseCount, request, newSeeded(2))
 		if err != nil {
 			b.Fatal(err)
 		}
