@@ -10,6 +10,7 @@ package ot
 
 import (
 	"context"
+	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -87,16 +88,22 @@ func (e Endemic) Request(binding []byte, choices []bool, rand io.Reader) ([]byte
 		seed := seeds[128*i : 128*i+128]
 		r.scalars[i] = scalarFrom(seed[:64])
 		c := bit(choices[i])
-		slots := [2][]byte{r.request[2*pointLen*i:][:pointLen], r.request[2*pointLen*i+pointLen:][:pointLen]}
-		// The order of writes follows the choice; the memory touched is the
-		// same 64 bytes.
-		other := group.Ristretto255.HashToElement(seed[64:], []byte(endemicPoint))
-		if err := putPoint(slots[1-c], other); err != nil {
+		var other, own [pointLen]byte
+		if err := putPoint(other[:], group.Ristretto255.HashToElement(seed[64:], []byte(endemicPoint))); err != nil {
 			return err
 		}
-		own := group.Ristretto255.NewElement().MulGen(r.scalars[i])
-		own.Add(own, negated(hashPoint(binding, i, c, slots[1-c])))
-		return putPoint(slots[c], own)
+		p := group.Ristretto255.NewElement().MulGen(r.scalars[i])
+		p.Add(p, negated(hashPoint(binding, i, c, other[:])))
+		if err := putPoint(own[:], p); err != nil {
+			return err
+		}
+		// Which element goes where is the secret: no address depends on it.
+		r0, r1 := r.request[2*pointLen*i:][:pointLen], r.request[2*pointLen*i+pointLen:][:pointLen]
+		copy(r0, own[:])
+		copy(r1, other[:])
+		subtle.ConstantTimeCopy(c, r0, other[:])
+		subtle.ConstantTimeCopy(c, r1, own[:])
+		return nil
 	})
 	clear(seeds)
 	if err != nil {
