@@ -1,0 +1,167 @@
+package vole
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/symbolon/symbolon/internal/field"
+	"github.com/symbolon/symbolon/internal/ot"
+	"github.com/symbolon/symbolon/internal/parallel"
+)
+
+// Sender is the party that holds Δ and gets B. It calls Request, Expand, Prove
+// (if malicious) and Compress, in this order.
+type Sender struct {
+	params  Params
+	shape   shape
+	workers int
+	step    step
+
+	delta  field.Element
+	base   ot.BaseReceiver
+	seeds  []byte          // the trees' roots
+	shares []field.Element // of e·Δ; after Compress B
+	noise  []field.Element // of the noise's values times Δ, and the mask's
+}
+
+// NewSender returns a sender that draws Δ and its trees from rand.
+func NewSender(params Params, workers int, rand io.Reader) (*Sender, []byte, error) {
+	if err := params.Validate(); err != nil {
+		return nil, nil, err
+	}
+	s := &Sender{params: params, shape: params.shape(), workers: workers}
+	secret := make([]byte, field.Size*(NoiseWeight+1))
+	if _, err := io.ReadFull(rand, secret); err != nil {
+		return nil, nil, fmt.Errorf("vole: reading randomness: %w", err)
+	}
+	s.delta, s.seeds = field.Load(secret), secret[field.Size:]
+	choices := make([]bool, ot.BaseCount)
+	for i := range choices {
+		choices[i] = secret[i/8]>>(i%8)&1 == 1
+	}
+	request, base, err := ot.Endemic{}.Request(s.binding(), choices, rand)
+	s.base = base
+	return s, request, err
+}
+
+// Delta returns Δ.
+func (s *Sender) Delta() field.Element { return s.delta }
+
+func (s *Sender) binding() []byte { return baseBinding(s.params.Binding) }
+
+// Expand takes the receiver's Extend and returns the sums that let it puncture
+// the trees. An error means that the peer's message is malformed or a lie.
+func (s *Sender) Expand(ctx context.Context, extend []byte) ([]byte, error) {
+	s.step.take(0)
+	if len(extend) != s.params.ExtendLen() {
+		return nil, fmt.Errorf("vole: extension is %d bytes, want %d", len(extend), s.params.ExtendLen())
+	}
+	split := ot.Endemic{}.ReplyLen(ot.BaseCount)
+	keys, err := s.base.Keys(extend[:split])
+	if err != nil {
+		return nil, err
+	}
+	q, err := ot.Accept(s.binding(), keys, s.delta, extend[split:], s.shape.totalOTs())
+	if err != nil {
+		return nil, err
+	}
+	s.base = nil
+	s.noise = make([]field.Element, NoiseWeight+1)
+	for i := range s.noise {
+		s.noise[i] = combine(q[s.shape.treeOTs()+128*i:][:128])
+	}
+	s.shares = make([]field.Element, s.shape.in)
+	msg := make([]byte, s.params.ExpandLen())
+	prg := newPRG(s.params.Binding)
+	err = parallel.For(ctx, s.workers, NoiseWeight, func(i int) error {
+		s.expandTree(msg, prg, q, i)
+		return nil
+	})
+	clear(s.seeds)
+	return msg, err
+}
+
+// expandTree grows tree i and writes its part of the message: for each level
+// the two sums, each under the pad of one OT message, and the sum of all leaves
+// plus the share of the noise.
+func (s *Sender) expandTree(msg []byte, prg *prg, q []field.Element, i int) {
+	t := tree{s.shape, prg}
+	leaves := s.shares[i*s.shape.block : (i+1)*s.shape.block]
+	sums := make([][2]field.Element, s.shape.depth)
+	t.expand(leaves, field.Load(s.seeds[field.Size*i:]), sums)
+	out := msg[field.Size*(2*s.shape.depth+1)*i:]
+	total := s.noise[i]
+	for l, sum := range sums {
+		index := i*s.shape.depth + l
+		for side := range 2 {
+			// The receiver chose side 1 if it holds q + Δ.
+			key := q[index]
+			if side == 1 {
+				key = key.Add(s.delta)
+			}
+			b := sum[side].Add(pad(s.params.Binding, 2*index+side, key)).Bytes()
+			copy(out[field.Size*(2*l+side):], b[:])
+		}
+		if l == s.shape.depth-1 {
+			total = total.Add(sum[0]).Add(sum[1])
+		}
+	}
+	b := total.Bytes()
+	copy(out[field.Size*2*s.shape.depth:], b[:])
+}
+
+// Prove answers the receiver's challenge: a hash of ΣXⁱ·bᵢ plus the share of
+// the mask, which an honest receiver can compute too.
+func (s *Sender) Prove(ctx context.Context, open []byte) ([]byte, error) {
+	s.step.take(1)
+	if len(open) != OpenLen {
+		return nil, fmt.Errorf("vole: challenge is %d bytes, want %d", len(open), OpenLen)
+	}
+	x, masked := field.Load(open), field.Load(open[field.Size:])
+	v, err := evaluate(ctx, s.workers, s.shares, x, s.shape.block)
+	if err != nil {
+		return nil, err
+	}
+	// C = eΔ + B and z = μΔ + y give C(X) + z = B(X) + y + (e(X) + μ)Δ, and
+	// the receiver sends e(X) + μ.
+	v = v.Add(s.noise[NoiseWeight]).Add(masked.Mul(s.delta))
+	h := proof(s.params.Binding, v)
+	return h[:], nil
+}
+
+// Compress returns B.
+func (s *Sender) Compress(ctx context.Context) ([]field.Element, error) {
+	if s.params.Malicious {
+		s.step.take(2)
+	} else {
+		s.step.take(1)
+	}
+	c := newCode(s.params.Binding, s.shape.out)
+	if err := c.compress(ctx, s.workers, s.shares); err != nil {
+		return nil, err
+	}
+	b := s.shares[:s.params.Length]
+	s.shares = nil
+	return b, nil
+}
+
+// evaluate returns Σ v[i]·Xⁱ, block by block.
+func evaluate(ctx context.Context, workers int, v []field.Element, x field.Element, block int) (field.Element, error) {
+	n := len(v) / block
+	parts := make([]field.Element, n)
+	powers := field.Powers(x, block)
+	err := parallel.For(ctx, workers, n, func(i int) error {
+		parts[i] = field.InnerProduct(v[i*block:(i+1)*block], powers)
+		return nil
+	})
+	if err != nil {
+		return field.Element{}, err
+	}
+	step := field.Pow(x, uint64(block))
+	var sum field.Element
+	for i := n - 1; i >= 0; i-- {
+		sum = sum.Mul(step).Add(parts[i])
+	}
+	return sum, nil
+}
