@@ -40,13 +40,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 
 	"github.com/symbolon/symbolon/psi"
 )
 
 // BatchItems is the number of elements or tags in a message.
 const BatchItems = 4096
+
+// chunk is the number of elements that a worker takes at a time: about 2 ms.
+const chunk = 32
 
 // ElementSize is the length of an encoded group element in bytes.
 const ElementSize = 32
@@ -96,9 +98,6 @@ func newRun(p psi.Params, role psi.Role, items []psi.Item, o psi.Options) (*run,
 	}
 	if o.Rand == nil {
 		return nil, errors.New("dhpsi: no source of randomness")
-	}
-	if o.Workers <= 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	if err := distinct(items); err != nil {
 		return nil, err
@@ -154,7 +153,7 @@ func (r *run) take(ctx context.Context, what string, payload []byte, done, total
 			return psi.Peerf("dhpsi: %s element %d %v", what, done+i, err)
 		}
 	}
-	return parallel(ctx, r.o.Workers, n, func(lo, hi int) error {
+	return psi.Parallel(ctx, r.o.Workers, n, chunk, func(lo, hi int) error {
 		e := newElement()
 		for i := lo; i < hi; i++ {
 			b := payload[i*ElementSize:][:ElementSize]

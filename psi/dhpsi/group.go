@@ -1,7 +1,6 @@
 package dhpsi
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -80,9 +79,6 @@ func (e element) encode(b []byte) {
 // decode sets e to what b encodes, and refuses the identity and everything
 // but the one encoding of an element (RFC 9496, Section 4.3.1).
 func (e element) decode(b []byte) error {
-	if !canonicalField(b) {
-		return errNotCanonical
-	}
 	if isZero(b) {
 		return errIdentity
 	}
@@ -90,20 +86,6 @@ func (e element) decode(b []byte) error {
 		return errNotCanonical
 	}
 	return nil
-}
-
-// canonicalField reports whether b is a non-negative field element under
-// p = 2^255 - 19, the first step of decoding. The group's library reduces some
-// larger numbers instead (p itself, and with it a second identity).
-func canonicalField(b []byte) bool {
-	if b[0]&1 != 0 || b[31]&0x80 != 0 {
-		return false
-	}
-	const top = 0x7fffffffffffffff
-	return binary.LittleEndian.Uint64(b[24:]) != top ||
-		binary.LittleEndian.Uint64(b[16:]) != 1<<64-1 ||
-		binary.LittleEndian.Uint64(b[8:]) != 1<<64-1 ||
-		binary.LittleEndian.Uint64(b) < 1<<64-19
 }
 
 func isZero(b []byte) bool {

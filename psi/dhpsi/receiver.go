@@ -55,7 +55,7 @@ func (r *Receiver) Next(ctx context.Context) (*psi.Message, error) {
 		return nil, nil
 	}
 	payload := make([]byte, n*ElementSize)
-	err := parallel(ctx, r.o.Workers, n, func(lo, hi int) error {
+	err := psi.Parallel(ctx, r.o.Workers, n, chunk, func(lo, hi int) error {
 		for i := lo; i < hi; i++ {
 			e := r.group.hash(r.items[done+i][:])
 			e.mul(r.secret)

@@ -1,18 +1,21 @@
-package dhpsi
+package psi
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
 
-// chunk is the number of items that a worker takes at a time: about 2 ms.
-const chunk = 32
-
-// parallel calls f for consecutive ranges that cover 0..n-1, on up to workers
-// goroutines, and waits for all of them. It returns the error of the lowest
-// range that failed, whatever the number of workers, or the context's.
-func parallel(ctx context.Context, workers, n int, f func(lo, hi int) error) error {
+// Parallel calls f for consecutive ranges of at most chunk items that cover
+// 0..n-1, on up to workers goroutines (all processors if workers is 0), and
+// waits for all of them. It returns the error of the lowest range that failed,
+// whatever the number of workers, or the context's. A chunk should take about a
+// millisecond, so that cancellation is prompt.
+func Parallel(ctx context.Context, workers, n, chunk int, f func(lo, hi int) error) error {
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
 	workers = min(workers, (n+chunk-1)/chunk)
 	var (
 		next   atomic.Int64
@@ -24,7 +27,7 @@ func parallel(ctx context.Context, workers, n int, f func(lo, hi int) error) err
 	)
 	work := func() {
 		for !failed.Load() && ctx.Err() == nil {
-			lo := int(next.Add(chunk)) - chunk
+			lo := int(next.Add(int64(chunk))) - chunk
 			if lo >= n {
 				return
 			}
