@@ -430,3 +430,73 @@ func TestSchedule(t *testing.T) {
 		}
 	}
 }
+
+// TestMutual gives labels and receipts for the hits of a real run.
+func TestMutual(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	ys, xs := shuffled(5, numbered(0, 80)), shuffled(6, numbered(50, 120))
+	p := params(psi.ModeMutual, len(ys), len(xs))
+	s, r := newPair(t, p, ys, xs, psi.Options{KeepOutputs: true})
+	drive(t, s, r)
+	out, res := s.Outputs(), r.Result()
+
+	lp := psi.LabelParams{Associated: []byte("x"), LabelLen: 8, Slots: 1, Rows: len(ys)}
+	rand := stream("labels")
+	table, err := psi.NewLabelTable(lp, rand, len(ys), func(i int) ([]byte, error) { return ys[i][:8], nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer, err := psi.NewLabelSealer(table, p.Context(), out, func(i uint32) []uint32 { return []uint32{i} }, rand)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opener, err := psi.NewLabelOpener(lp, p.Context(), len(ys), res)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := sealer.Next(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := table.Next(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(opener.Entries(ctx, entries), opener.Rows(ctx, rows)); err != nil {
+		t.Fatal(err)
+	}
+	labels, err := opener.Labels()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, h := range res.Hits {
+		if !bytes.Equal(labels[i].Labels[0].Label, xs[h.Item][:8]) {
+			t.Errorf("hit of item %d has another item's label", h.Item)
+		}
+	}
+
+	receipts, err := psi.NewReceipts(p.Context(), res, rand)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checker, err := psi.NewReceiptChecker(&p, out, receipts.Len())
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := receipts.Next(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checker.Handle(ctx, batch); err != nil {
+		t.Fatal(err)
+	}
+	var got []psi.Item
+	for _, pos := range checker.Positions() {
+		got = append(got, ys[out.Order[pos]])
+	}
+	slices.SortFunc(got, func(a, b psi.Item) int { return bytes.Compare(a[:], b[:]) })
+	if !slices.Equal(got, numbered(50, 80)) {
+		t.Fatalf("the sender learns %d hits, want 30", len(got))
+	}
+}
