@@ -1,0 +1,4 @@
+// Package wirepb holds the generated messages of the wire protocol.
+package wirepb
+
+//go:generate go run ./generate
