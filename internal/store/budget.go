@@ -105,19 +105,15 @@ func (r Reader) Usage(peerRoot string, now time.Time) (Usage, error) {
 func windowStart(now time.Time) int64 { return millis(now) - BudgetWindow.Milliseconds() }
 
 // BeginAttempt charges the peer's budget, counts the attempt and sets the
-// session running. It returns the attempt's number, from 0. The session must be
-// approved or aborted (ErrState). Attempts beyond the limit are
-// ErrTooManyAttempts; a charge over a cap, counting all the peer's charges of
-// the last 24 hours, is an *OverBudgetError; a clock far before the newest
-// charge is ErrClock. Nothing of the attempt may leave the node before the
-// transaction has ended: a number given twice would repeat a mask.
-func (tx *Tx) BeginAttempt(session string, c Charge, l Limits) (int, error) {
-	if err := l.validate(); err != nil {
-		return 0, err
-	}
-	if min(c.ItemsIn, c.ItemsOut) < 0 || max(c.ItemsIn, c.ItemsOut) > maxCharge {
-		return 0, fmt.Errorf("store: charge of %d in and %d out is outside [0, 2^40]", c.ItemsIn, c.ItemsOut)
-	}
+// session running. It returns the attempt's number, from 1: the next one when
+// number is 0, else number, which the peer has given and which must be above
+// all earlier ones, or it is ErrTooManyAttempts, like one beyond the limit. The
+// session must be approved or aborted (ErrState). A charge over a cap, counting
+// all the peer's charges of the last 24 hours, is an *OverBudgetError; a clock
+// far before the newest charge is ErrClock. Nothing of the attempt may leave the
+// node before the transaction has ended: a number given twice would repeat a
+// mask.
+func (tx *Tx) BeginAttempt(session string, number int, c Charge, l Limits) (int, error) {
 	s, err := tx.Session(session)
 	if err != nil {
 		return 0, err
@@ -126,24 +122,51 @@ func (tx *Tx) BeginAttempt(session string, c Charge, l Limits) (int, error) {
 	if s.State != SessionApproved && s.State != SessionAborted {
 		return 0, fmt.Errorf("store: %s is %s, want approved or aborted: %w", what, s.State, ErrState)
 	}
-	if s.Attempts >= l.MaxAttempts {
-		return 0, fmt.Errorf("store: %s: %w: %d", what, ErrTooManyAttempts, l.MaxAttempts)
+	if number == 0 {
+		number = s.Attempts + 1
+	}
+	if number <= s.Attempts || number > l.MaxAttempts {
+		return 0, fmt.Errorf("store: %s: %w: attempt %d after %d of at most %d", what, ErrTooManyAttempts, number, s.Attempts, l.MaxAttempts)
+	}
+	if err := tx.charge(s, c, l); err != nil {
+		return 0, err
+	}
+	err = tx.execOne(what, `UPDATE sessions SET attempts = ?, state = ?, changed = ? WHERE id = ?`,
+		number, SessionRunning, millis(c.At), s.ID)
+	return number, err
+}
+
+// ChargeAttempt adds to what the running attempt costs, as soon as it is known.
+// Its errors are those of BeginAttempt.
+func (tx *Tx) ChargeAttempt(session string, c Charge, l Limits) error {
+	s, err := tx.Session(session)
+	if err != nil {
+		return err
+	}
+	if s.State != SessionRunning {
+		return fmt.Errorf("store: session %s is %s, want running: %w", short(session), s.State, ErrState)
+	}
+	return tx.charge(s, c, l)
+}
+
+// charge books c unless it breaks a cap.
+func (tx *Tx) charge(s Session, c Charge, l Limits) error {
+	if err := l.validate(); err != nil {
+		return err
+	}
+	if min(c.ItemsIn, c.ItemsOut) < 0 || max(c.ItemsIn, c.ItemsOut) > maxCharge {
+		return fmt.Errorf("store: charge of %d in and %d out is outside [0, 2^40]", c.ItemsIn, c.ItemsOut)
 	}
 	at, err := tx.chargeTime(c.At)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if err := tx.checkBudget(s, c, l); err != nil {
-		return 0, err
+		return err
 	}
-	_, err = tx.exec(what, `INSERT INTO charges (peer_root, agreement, session, at, items_in, items_out)
+	_, err = tx.exec("charging session "+short(s.ID), `INSERT INTO charges (peer_root, agreement, session, at, items_in, items_out)
 		VALUES (?, ?, ?, ?, ?, ?)`, s.PeerRoot, s.Agreement, s.ID, at, c.ItemsIn, c.ItemsOut)
-	if err != nil {
-		return 0, err
-	}
-	err = tx.execOne(what, `UPDATE sessions SET attempts = attempts + 1, state = ?, changed = ? WHERE id = ?`,
-		SessionRunning, millis(c.At), s.ID)
-	return s.Attempts, err
+	return err
 }
 
 // chargeTime returns the time to book a charge at: now, or the newest charge's

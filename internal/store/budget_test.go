@@ -114,7 +114,7 @@ func TestAttempts(t *testing.T) {
 	s := seeded(t)
 	l := Limits{100, 1000, 9, 3}
 	newSession(t, s, sid(1), agrA, peerA, SessionApproved)
-	for want := range 3 {
+	for want := 1; want <= 3; want++ {
 		n, err := begin(s, sid(1), Charge{t0, 1, 1}, l)
 		if err != nil || n != want {
 			t.Fatalf("attempt %d is %d, %v", want, n, err)
@@ -134,6 +134,55 @@ func TestAttempts(t *testing.T) {
 	wantErr(t, err, ErrState, "proposed")
 	_, err = begin(s, sid(3), Charge{t0, 1, 1}, l)
 	wantErr(t, err, ErrNotFound)
+}
+
+func TestAttemptNumbersOfThePeer(t *testing.T) {
+	t.Parallel()
+	s := seeded(t)
+	l := Limits{100, 1000, 9, 3}
+	newSession(t, s, sid(1), agrA, peerA, SessionApproved)
+	number := func(n int) (got int, err error) {
+		err = s.Update(func(tx *Tx) error {
+			var err error
+			got, err = tx.BeginAttempt(sid(1), n, Charge{t0, 0, 1}, l)
+			return err
+		})
+		return got, err
+	}
+	// The peer may have lost an attempt before it reached us, but never repeats one.
+	if n, err := number(2); err != nil || n != 2 {
+		t.Fatalf("attempt 2 is %d, %v", n, err)
+	}
+	must(t, setState(s, sid(1), SessionRunning, SessionAborted))
+	for _, n := range []int{1, 2, 4, -1} {
+		_, err := number(n)
+		wantErr(t, err, ErrTooManyAttempts)
+	}
+	if n, err := number(3); err != nil || n != 3 {
+		t.Fatalf("attempt 3 is %d, %v", n, err)
+	}
+}
+
+func TestChargeAttempt(t *testing.T) {
+	t.Parallel()
+	s := seeded(t)
+	l := Limits{100, 150, 9, 3}
+	newSession(t, s, sid(1), agrA, peerA, SessionApproved)
+	more := func(c Charge) error {
+		return s.Update(func(tx *Tx) error { return tx.ChargeAttempt(sid(1), c, l) })
+	}
+	wantErr(t, more(Charge{t0, 1, 0}), ErrState, "approved")
+	_, err := begin(s, sid(1), Charge{t0, 0, 100}, l)
+	must(t, err)
+	must(t, more(Charge{t0, 100, 0}))
+	var over *OverBudgetError
+	if err := more(Charge{t0, 51, 0}); !errors.As(err, &over) || over.Which != "items in per day" {
+		t.Errorf("got %v, want over the budget of a day", err)
+	}
+	u, err := s.Usage(peerA, t0)
+	if err != nil || u != (Usage{100, 100, 1}) {
+		t.Errorf("usage is %+v, %v", u, err)
+	}
 }
 
 func TestBeginAttemptRefusesNonsense(t *testing.T) {

@@ -58,7 +58,7 @@ func childWrites(dir string) {
 				State: SessionApproved, Created: t0}); err != nil {
 				return err
 			}
-			_, err := tx.BeginAttempt(sid(n), Charge{At: t0, ItemsIn: 10}, anyLimits)
+			_, err := tx.BeginAttempt(sid(n), 0, Charge{At: t0, ItemsIn: 10}, anyLimits)
 			return err
 		})
 		if err != nil {

@@ -15,7 +15,7 @@ var anyLimits = Limits{NoLimit, NoLimit, NoLimit, 3}
 
 func begin(s *Store, id string, c Charge, l Limits) (n int, err error) {
 	err = s.Update(func(tx *Tx) error {
-		n, err = tx.BeginAttempt(id, c, l)
+		n, err = tx.BeginAttempt(id, 0, c, l)
 		return err
 	})
 	return n, err
@@ -248,7 +248,7 @@ func TestRecoverSessions(t *testing.T) {
 		t.Errorf("usage is %+v", u)
 	}
 	n, err := begin(s, sid(1), Charge{At: t0.Add(time.Hour)}, anyLimits)
-	if err != nil || n != 1 {
+	if err != nil || n != 2 {
 		t.Errorf("the next attempt is %d, %v", n, err)
 	}
 }

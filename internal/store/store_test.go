@@ -296,7 +296,7 @@ func TestErrorsHoldNoValues(t *testing.T) {
 	s := seeded(t)
 	newSession(t, s, sid(1), agrA, peerA, SessionApproved)
 	err := s.Update(func(tx *Tx) error {
-		if _, err := tx.BeginAttempt(sid(1), Charge{At: t0}, anyLimits); err != nil {
+		if _, err := tx.BeginAttempt(sid(1), 0, Charge{At: t0}, anyLimits); err != nil {
 			return err
 		}
 		if _, err := tx.tx.Exec(`CREATE TEMP TRIGGER no BEFORE INSERT ON hits BEGIN SELECT RAISE(FAIL, 'no'); END`); err != nil {
