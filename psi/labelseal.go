@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/symbolon/symbolon/internal/parallel"
 )
 
 // LabelTable seals the sender's labels, one for each of its records. It holds
@@ -69,7 +71,7 @@ func (t *LabelTable) Next(ctx context.Context) ([]byte, error) {
 	if _, err := io.ReadFull(t.rand, payload); err != nil {
 		return nil, fmt.Errorf("psi: reading randomness: %w", err)
 	}
-	err := Parallel(ctx, 0, n, labelChunk, func(lo, hi int) error {
+	err := parallel.Ranges(ctx, 0, n, labelChunk, func(lo, hi int) error {
 		plain := make([]byte, 2+t.p.LabelLen)
 		for i := lo; i < hi; i++ {
 			record := t.record[t.done+i]
@@ -147,7 +149,7 @@ func (s *LabelSealer) Next(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("psi: reading randomness: %w", err)
 	}
 	more := make([]int, (n+labelChunk-1)/labelChunk)
-	err := Parallel(ctx, 0, n, labelChunk, func(lo, hi int) error {
+	err := parallel.Ranges(ctx, 0, n, labelChunk, func(lo, hi int) error {
 		plain := make([]byte, 1+p.Slots*slotLen)
 		for i := lo; i < hi; i++ {
 			records := s.recordsOf(s.out.Order[s.done+i])

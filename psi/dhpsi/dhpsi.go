@@ -41,6 +41,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/symbolon/symbolon/internal/parallel"
 	"github.com/symbolon/symbolon/psi"
 )
 
@@ -153,7 +154,7 @@ func (r *run) take(ctx context.Context, what string, payload []byte, done, total
 			return psi.Peerf("dhpsi: %s element %d %v", what, done+i, err)
 		}
 	}
-	return psi.Parallel(ctx, r.o.Workers, n, chunk, func(lo, hi int) error {
+	return parallel.Ranges(ctx, r.o.Workers, n, chunk, func(lo, hi int) error {
 		e := newElement()
 		for i := lo; i < hi; i++ {
 			b := payload[i*ElementSize:][:ElementSize]

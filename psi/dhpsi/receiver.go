@@ -3,6 +3,7 @@ package dhpsi
 import (
 	"context"
 
+	"github.com/symbolon/symbolon/internal/parallel"
 	"github.com/symbolon/symbolon/psi"
 )
 
@@ -55,7 +56,7 @@ func (r *Receiver) Next(ctx context.Context) (*psi.Message, error) {
 		return nil, nil
 	}
 	payload := make([]byte, n*ElementSize)
-	err := psi.Parallel(ctx, r.o.Workers, n, chunk, func(lo, hi int) error {
+	err := parallel.Ranges(ctx, r.o.Workers, n, chunk, func(lo, hi int) error {
 		for i := lo; i < hi; i++ {
 			e := r.group.hash(r.items[done+i][:])
 			e.mul(r.secret)

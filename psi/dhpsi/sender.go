@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/symbolon/symbolon/internal/parallel"
 	"github.com/symbolon/symbolon/psi"
 )
 
@@ -82,7 +83,7 @@ func (s *Sender) tags(ctx context.Context) ([]byte, error) {
 	n := batchLen(done, len(s.items))
 	payload := make([]byte, n*s.tagLen)
 	full := make([]byte, n*s.out.FullLen)
-	err := psi.Parallel(ctx, s.o.Workers, n, chunk, func(lo, hi int) error {
+	err := parallel.Ranges(ctx, s.o.Workers, n, chunk, func(lo, hi int) error {
 		var b [ElementSize]byte
 		for i := lo; i < hi; i++ {
 			e := s.group.hash(s.items[s.out.Order[done+i]][:])
