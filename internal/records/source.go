@@ -1,0 +1,257 @@
+package records
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const (
+	formatCSV      = "csv"
+	formatJSONL    = "jsonl"
+	formatSQLite   = "sqlite"
+	formatPostgres = "postgres"
+)
+
+// Source is a place that records are read from. It is read once per call of
+// Each; nothing of it is kept.
+type Source struct {
+	location string
+	format   string
+	mapping  Mapping
+}
+
+// Open returns the source at a location, a file path or a postgres:// URL, read
+// through the mapping; nil is the zero Mapping. It opens nothing yet.
+func Open(location string, m *Mapping) (*Source, error) {
+	s := &Source{location: location}
+	if m != nil {
+		if err := m.validate(); err != nil {
+			return nil, fmt.Errorf("records: mapping: %w", err)
+		}
+		s.mapping = *m
+	}
+	if s.mapping.Separator == "" {
+		s.mapping.Separator = "|"
+	} else if t := strings.TrimSpace(s.mapping.Separator); t != "" {
+		s.mapping.Separator = t
+	}
+	s.format = s.mapping.Format
+	if s.format == "" {
+		s.format = formatOf(location)
+	}
+	if s.format == "" {
+		return nil, fmt.Errorf("records: %s: the name tells no format: set format in the mapping to csv, jsonl, sqlite or postgres", s.Name())
+	}
+	return s, nil
+}
+
+func formatOf(location string) string {
+	if strings.HasPrefix(location, "postgres://") || strings.HasPrefix(location, "postgresql://") {
+		return formatPostgres
+	}
+	switch strings.ToLower(filepath.Ext(location)) {
+	case ".csv", ".tsv", ".txt":
+		return formatCSV
+	case ".jsonl", ".ndjson", ".json":
+		return formatJSONL
+	case ".db", ".sqlite", ".sqlite3":
+		return formatSQLite
+	}
+	return ""
+}
+
+// Name names the source in messages: the file, or "database" for a URL, which
+// may hold a password.
+func (s *Source) Name() string {
+	if formatOf(s.location) == formatPostgres || s.format == formatPostgres {
+		return "database"
+	}
+	return fmt.Sprintf("%q", filepath.Base(s.location))
+}
+
+// Policy says what becomes of a row with a value that can't be right.
+type Policy string
+
+// The policies.
+const (
+	// FailOnBadRow stops at the first bad row.
+	FailOnBadRow Policy = "fail"
+	// SkipBadRow leaves out the row and counts it.
+	SkipBadRow Policy = "skip"
+	// KeepBadRow leaves out the bad value, counts it, and keeps the row, unless
+	// the bad value is the id.
+	KeepBadRow Policy = "keep"
+)
+
+// ReadOptions are how a source is read.
+type ReadOptions struct {
+	// OnBadRow is FailOnBadRow if empty.
+	OnBadRow Policy
+	// TempDir takes the keyed hashes of ids of large sources, see Each; the
+	// system's folder if empty.
+	TempDir string
+	// Progress, if set, hears of the rows read, every few thousand rows.
+	Progress func(rows int64)
+}
+
+// Each reads the source and calls fn for each record, which is valid until fn
+// returns: what is kept must be copied (strings may be kept). It returns a
+// report also with an error.
+//
+// Memory does not grow with the source, nor with columns nobody uses.
+// Duplicate ids are an error under every policy, for results point at ids.
+// They are found at once within the first million rows; beyond it, ids are
+// written as 16-byte keyed hashes to a temporary file, whose key never leaves
+// memory, and compared part by part at the end: so a caller must not act on
+// what it got before Each has returned nil.
+func (s *Source) Each(ctx context.Context, opts ReadOptions, fn func(*Record) error) (*Report, error) {
+	switch opts.OnBadRow {
+	case "":
+		opts.OnBadRow = FailOnBadRow
+	case FailOnBadRow, SkipBadRow, KeepBadRow:
+	default:
+		return &Report{}, fmt.Errorf("records: policy %q for bad rows is none of fail, skip, keep", opts.OnBadRow)
+	}
+	r := &reader{source: s, opts: opts, fn: fn, report: newReport()}
+	ids, err := newIDSet(opts.TempDir)
+	if err != nil {
+		return r.report, fmt.Errorf("records: reading %s: %w", s.Name(), err)
+	}
+	defer ids.close()
+	r.ids = ids
+	switch s.format {
+	case formatCSV:
+		err = r.readCSV(ctx)
+	case formatJSONL:
+		err = r.readJSONL(ctx)
+	default:
+		err = r.readSQL(ctx)
+	}
+	if err == nil {
+		err = ids.finish(ctx)
+	}
+	if err == nil && r.report.Rows == 0 {
+		err = errors.New("no rows")
+	}
+	if err != nil {
+		return r.report, fmt.Errorf("records: reading %s: %w", s.Name(), err)
+	}
+	return r.report, nil
+}
+
+// reader is one run of Each.
+type reader struct {
+	source *Source
+	opts   ReadOptions
+	fn     func(*Record) error
+	report *Report
+	ids    *idSet
+	binder *binder
+	record Record
+}
+
+// progressEvery is how many rows pass between two calls of Progress and two
+// looks at the context.
+const progressEvery = 4096
+
+// bind finds the columns of every field among those present.
+func (r *reader) bind(columns []string) error {
+	at := make(map[string]int, len(columns))
+	for i, c := range columns {
+		if _, dup := at[c]; dup {
+			return fmt.Errorf("column %q stands in the header twice", c)
+		}
+		at[c] = i
+	}
+	has := func(c string) bool { _, ok := at[c]; return ok }
+	cols := r.source.mapping.Columns
+	if cols == nil {
+		if cols = recognise(has); cols == nil {
+			return fmt.Errorf("columns %q are no known header: give a mapping", clip(columns))
+		}
+	}
+	for _, f := range cols.fields() {
+		for _, c := range f.columns {
+			if !has(c) {
+				return fmt.Errorf("the mapping names column %q for %s; the source has %q", c, f.name, clip(columns))
+			}
+		}
+	}
+	r.binder = newBinder(&r.source.mapping, cols, at)
+	return nil
+}
+
+// clip shortens a list of column names for a message.
+func clip(columns []string) []string {
+	const most = 30
+	if len(columns) > most {
+		return append(slices.Clone(columns[:most]), fmt.Sprintf("and %d more", len(columns)-most))
+	}
+	return columns
+}
+
+// row handles one row, given the values of each bound column.
+func (r *reader) row(ctx context.Context, number int64, values func(slot int) []string) error {
+	r.report.Rows++
+	if r.report.Rows%progressEvery == 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if r.opts.Progress != nil {
+			r.opts.Progress(r.report.Rows)
+		}
+	}
+	r.record.reset()
+	r.record.Row = number
+	bad := r.binder.fill(&r.record, values)
+	if r.binder.other {
+		r.report.NotPersons++
+		return nil
+	}
+	for i := range bad {
+		bad[i].Row = number
+	}
+	for _, k := range r.binder.unread {
+		r.report.Unread[k]++
+	}
+	if err := r.judge(bad); err != nil {
+		if errors.Is(err, errSkip) {
+			return nil
+		}
+		return err
+	}
+	if err := r.ids.add(r.record.ID, number); err != nil {
+		return err
+	}
+	r.report.Records++
+	r.report.observe(&r.record)
+	return r.fn(&r.record)
+}
+
+var errSkip = errors.New("skip the row")
+
+// judge applies the policy to the bad values of a row.
+func (r *reader) judge(bad []RowError) error {
+	if len(bad) == 0 {
+		return nil
+	}
+	fatal := slices.ContainsFunc(bad, func(e RowError) bool { return e.Kind == KindMissingID || e.Kind == KindFields })
+	for i := range bad {
+		r.report.add(&bad[i])
+	}
+	switch {
+	case r.opts.OnBadRow == FailOnBadRow:
+		return &bad[0]
+	case r.opts.OnBadRow == SkipBadRow || fatal:
+		r.report.Skipped++
+		return errSkip
+	}
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
