@@ -1,0 +1,344 @@
+package records
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/symbolon/symbolon/internal/records/names"
+)
+
+// Key is one match key: the canonical text that a rule derives from a record.
+// Two records match by the rule when they share a Value.
+type Key struct {
+	// Rule is the id of the rule.
+	Rule string
+	// Value is injective: different agreements of fields give different text.
+	Value string
+}
+
+// Deriver derives match keys by a rule set. It is not safe for concurrent use;
+// Clone it.
+type Deriver struct {
+	rules *RuleSet
+	forms []nameForm
+	parts [][]string
+	buf   []byte
+}
+
+// nameForm is one normalised reading of one name of a record.
+type nameForm struct {
+	tokens        []string
+	given, family []string
+}
+
+// NewDeriver returns a Deriver for a valid rule set, under the agreement's
+// normalisation version; another version than ours is an error.
+func NewDeriver(rs *RuleSet, version string) (*Deriver, error) {
+	if v := NormalisationVersion(); version != v {
+		return nil, fmt.Errorf("records: the agreement wants normalisation %q, this program has %q", version, v)
+	}
+	if err := rs.Validate(); err != nil {
+		return nil, err
+	}
+	return &Deriver{rules: rs}, nil
+}
+
+// Clone returns an independent Deriver for the same rules.
+func (d *Deriver) Clone() *Deriver { return &Deriver{rules: d.rules} }
+
+// Rules returns the rule set.
+func (d *Deriver) Rules() *RuleSet { return d.rules }
+
+// Keys appends to dst the distinct match keys of the record, in the order of
+// the rules and then of the record's names, dates and documents. There are at
+// most MaxKeysPerRecord; cut reports that there would have been more.
+func (d *Deriver) Keys(dst []Key, r *Record) (keys []Key, cut bool) {
+	d.readNames(r)
+	head := len(dst)
+	limit := head + d.rules.MaxKeysPerRecord
+	for i := range d.rules.Rules {
+		rule := &d.rules.Rules[i]
+		if dst, cut = d.ruleKeys(dst, limit, rule, r); cut {
+			return dst, true
+		}
+	}
+	return dst, false
+}
+
+// readNames normalises the names of a record.
+func (d *Deriver) readNames(r *Record) {
+	d.forms = d.forms[:0]
+	for i := range r.Names {
+		n := &r.Names[i]
+		f := nameForm{tokens: names.Tokens(n.Full)}
+		if len(f.tokens) == 0 {
+			continue
+		}
+		if n.Given != "" && n.Family != "" {
+			f.given, f.family = names.Tokens(n.Given), names.Tokens(n.Family)
+		}
+		d.forms = append(d.forms, f)
+	}
+}
+
+// ruleKeys appends the keys of one rule.
+func (d *Deriver) ruleKeys(dst []Key, limit int, rule *Rule, r *Record) (keys []Key, cut bool) {
+	start := len(dst)
+	d.parts = d.parts[:0]
+	named := false
+	for _, c := range rule.Clauses {
+		var values []string
+		if c.Field == fieldName {
+			named = true
+		} else if values = c.values(r); len(values) == 0 {
+			return dst, false
+		}
+		d.parts = append(d.parts, values)
+	}
+	if !named {
+		return d.product(dst, start, limit, rule)
+	}
+	for f := range d.forms {
+		ok := true
+		for i, c := range rule.Clauses {
+			if c.Field != fieldName {
+				continue
+			}
+			d.parts[i] = d.forms[f].values(c)
+			if len(d.parts[i]) == 0 {
+				ok = false
+				break
+			}
+		}
+		if !ok {
+			continue
+		}
+		if dst, cut = d.product(dst, start, limit, rule); cut {
+			return dst, true
+		}
+	}
+	return dst, false
+}
+
+// product appends one key for each choice of one value a clause.
+func (d *Deriver) product(dst []Key, start, limit int, rule *Rule) (keys []Key, cut bool) {
+	var choice [maxClauses]int
+	for {
+		d.buf = d.buf[:0]
+		for i, values := range d.parts {
+			if i > 0 {
+				d.buf = append(d.buf, '|')
+			}
+			d.buf = append(d.buf, values[choice[i]]...)
+		}
+		if !slices.ContainsFunc(dst[start:], func(k Key) bool { return k.Value == string(d.buf) }) {
+			if len(dst) == limit {
+				return dst, true
+			}
+			dst = append(dst, Key{Rule: rule.ID, Value: string(d.buf)})
+		}
+		i := len(d.parts) - 1
+		for ; i >= 0; i-- {
+			if choice[i]++; choice[i] < len(d.parts[i]) {
+				break
+			}
+			choice[i] = 0
+		}
+		if i < 0 {
+			return dst, false
+		}
+	}
+}
+
+// minNumber is the least number of characters, zeros in front not counted, of
+// a document number that identifies without its issuer.
+const minNumber = 6
+
+// values returns what a record holds for a clause that is not about names, in
+// canonical text without the separator |.
+func (c Clause) values(r *Record) []string {
+	var out []string
+	add := func(s string) {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	switch c.Field {
+	case fieldDocument:
+		for _, doc := range r.Documents {
+			for _, issuer := range issuers(r, &doc) {
+				add(issuer + "/" + doc.Type + "/" + significant(doc.Number))
+			}
+		}
+	case fieldDocNumber:
+		for _, doc := range r.Documents {
+			if n := significant(doc.Number); len(n) >= minNumber {
+				add(n)
+			}
+		}
+	case fieldPhone:
+		return r.Phones
+	case fieldEmail:
+		for _, e := range r.Emails {
+			add(strings.NewReplacer("%", "%25", "|", "%7c").Replace(e))
+		}
+	case fieldIdentifier:
+		for _, o := range r.Others {
+			add(o.Type + "/" + o.Value)
+		}
+	case fieldNationality:
+		return r.Nationalities
+	case fieldSex:
+		if r.Sex != SexUnknown {
+			add(string(r.Sex))
+		}
+	case fieldPlace:
+		for _, p := range r.PlacesOfBirth {
+			if v := placeValue(p, c.How); v != "" {
+				add(v)
+			}
+		}
+	case fieldBirth:
+		for _, d := range r.Births {
+			d.values(c, add)
+		}
+	}
+	return out
+}
+
+// issuers returns the issuing country of a document or, where the register
+// leaves it out, the person's nationalities: who issued it most often.
+func issuers(r *Record, doc *Document) []string {
+	if doc.Country != "" {
+		return []string{doc.Country}
+	}
+	if len(r.Nationalities) > 0 {
+		return r.Nationalities
+	}
+	return []string{""}
+}
+
+func placeValue(place, how string) string {
+	tokens := names.Tokens(place)
+	if how == howSkeleton {
+		for i, t := range tokens {
+			tokens[i] = names.Skeleton(t)
+		}
+	}
+	slices.Sort(tokens)
+	return strings.Join(slices.Compact(tokens), " ")
+}
+
+// values adds the readings of a date under a clause. A date that is known to
+// less than the clause asks for has none; a range has each of its years, up to
+// maxRangeYears.
+func (d Date) values(c Clause, add func(string)) {
+	switch c.How {
+	case howDay:
+		if d.Precision == PrecisionDay {
+			add(fmt.Sprintf("%04d-%02d-%02d", d.Year, d.Month, d.Day))
+		}
+	case howUnordered:
+		if d.Precision == PrecisionDay {
+			add(fmt.Sprintf("%04d:%02d:%02d", d.Year, min(d.Month, d.Day), max(d.Month, d.Day)))
+		}
+	case howMonth:
+		if d.Precision <= PrecisionMonth {
+			add(fmt.Sprintf("%04d-%02d", d.Year, d.Month))
+		}
+	case howYear:
+		for y := range d.years() {
+			add(strconv.Itoa(y))
+		}
+	case howNearYear:
+		// Two years at most w apart share one of the windows of w+1 years.
+		for y := range d.years() {
+			for first := y - c.Within; first <= y; first++ {
+				add(fmt.Sprintf("%d..%d", first, first+c.Within))
+			}
+		}
+	}
+}
+
+// maxRangeYears bounds the years of a range: a longer one tells too little.
+const maxRangeYears = 5
+
+func (d Date) years() func(yield func(int) bool) {
+	last := int(d.Year)
+	if d.Precision == PrecisionRange {
+		last = int(d.ToYear)
+	}
+	if last-int(d.Year) >= maxRangeYears {
+		last = int(d.Year) - 1
+	}
+	return func(yield func(int) bool) {
+		for y := int(d.Year); y <= last; y++ {
+			if !yield(y) {
+				return
+			}
+		}
+	}
+}
+
+// values returns what one reading of a name holds for a clause.
+func (f *nameForm) values(c Clause) []string {
+	tokens := f.tokens
+	switch c.Which {
+	case whichGiven:
+		tokens = f.given
+	case whichFamily:
+		tokens = f.family
+	}
+	if len(tokens) == 0 || len(tokens) < c.AtLeast {
+		return nil
+	}
+	parts := make([]string, 0, len(tokens))
+	for _, t := range tokens {
+		parts = append(parts, tokenValue(t, c))
+	}
+	slices.Sort(parts)
+	if c.Which != whichAny {
+		return []string{strings.Join(parts, " ")}
+	}
+	return combinations(parts, c.Count)
+}
+
+func tokenValue(t string, c Clause) string {
+	switch c.How {
+	case howSkeleton:
+		return names.Skeleton(t)
+	case howPrefix:
+		if r := []rune(t); len(r) > c.Length {
+			return string(r[:c.Length])
+		}
+	}
+	return t
+}
+
+// combinations returns the distinct choices of n of the sorted parts, each
+// joined by spaces.
+func combinations(parts []string, n int) []string {
+	if len(parts) < n {
+		return nil
+	}
+	if n == 1 {
+		return slices.Compact(parts)
+	}
+	var out []string
+	var pick func(from int, chosen []string)
+	pick = func(from int, chosen []string) {
+		if len(chosen) == n {
+			if s := strings.Join(chosen, " "); !slices.Contains(out, s) {
+				out = append(out, s)
+			}
+			return
+		}
+		for i := from; i <= len(parts)-(n-len(chosen)); i++ {
+			pick(i+1, append(chosen, parts[i]))
+		}
+	}
+	pick(0, make([]string, 0, n))
+	return out
+}

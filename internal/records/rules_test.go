@@ -1,0 +1,272 @@
+package records
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func mustParse(t testing.TB, text string) *RuleSet {
+	t.Helper()
+	rs, err := ParseRuleSet([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rs
+}
+
+func mustDerive(t testing.TB, rs *RuleSet) *Deriver {
+	t.Helper()
+	d, err := NewDeriver(rs, NormalisationVersion())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestRuleSetForms(t *testing.T) {
+	t.Parallel()
+	for _, name := range ShippedNames() {
+		rs, err := Shipped(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for form, b := range map[string][]byte{"text": []byte(rs.Text()), "canonical": rs.Canonical(), "indented": indent(t, rs)} {
+			again, err := ParseRuleSet(b)
+			if err != nil {
+				t.Fatalf("%s, %s: %v", name, form, err)
+			}
+			if !bytes.Equal(again.Canonical(), rs.Canonical()) || again.Hash() != rs.Hash() {
+				t.Errorf("%s, %s: got %s, want %s", name, form, again.Canonical(), rs.Canonical())
+			}
+		}
+		for _, r := range rs.Rules {
+			if d := r.Domain(); d < 1 || math.IsInf(d, 0) {
+				t.Errorf("%s, %s: domain %g", name, r.ID, d)
+			}
+			if s := r.Sentence(); !strings.HasPrefix(s, "Two records match when they share ") {
+				t.Errorf("%s, %s: %s", name, r.ID, s)
+			}
+		}
+	}
+	if _, err := Shipped("nope"); err == nil || !strings.Contains(err.Error(), "exact") {
+		t.Errorf("unknown set: %v", err)
+	}
+}
+
+func indent(t *testing.T, v any) []byte {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestRuleSetCanonicalSpelling(t *testing.T) {
+	t.Parallel()
+	a := mustParse(t, "set x\n# note\nr:  any   2 names skeleton,birth   date unordered\n  s: e-mail")
+	b := mustParse(t, `{"name":"x","rules":[{"id":"r","match":"any 2 names skeleton, birth date unordered"},{"match":"email exact","id":"s"}]}`)
+	if a.Hash() != b.Hash() {
+		t.Errorf("got %s and %s", a.Canonical(), b.Canonical())
+	}
+	if want := `{"name":"x","max_keys_per_record":64,"meant_for":[0,0],"rules":[{"id":"r","match":"any 2 names skeleton, birth date unordered"},{"id":"s","match":"email exact"}]}`; string(a.Canonical()) != want {
+		t.Errorf("got  %s\nwant %s", a.Canonical(), want)
+	}
+}
+
+func TestRuleSetErrors(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ text, want string }{
+		{"", "set's name"},
+		{"set x", "0 rules"},
+		{"set X\na: phone", "set's name"},
+		{"set x\na: phone\na: email", `two rules have the id "a"`},
+		{"set x\nA: phone", "id of rule 1"},
+		{"set x\na: phone, phone", "two clauses"},
+		{"set x\na: birth year, birth date exact, all names exact", "two clauses about birth"},
+		{"set x\na:", "empty clause"},
+		{"set x\na: phone,", "empty clause"},
+		{"set x\na: shoe size", "not one that is known"},
+		{"set x\na: any 9 names exact", "not a number from 1 to 4"},
+		{"set x\na: any names exact", "not a number"},
+		{"set x\na: all names prefix", "not one that is known"},
+		{"set x\na: all names exact at most 2", "not one that is known"},
+		{"set x\na: birth year within 9", "not a number from 1 to 3"},
+		{"set x\na: all names exact", "weak: a name without a date"},
+		{"set x\na: birth date exact", "weak: a date of birth without a name"},
+		{"set x\na: nationality, sex", "weak: neither"},
+		{"set x\na: any 1 names prefix 1, birth year", "weak: its domain"},
+		{"set x\nmax keys 0\na: phone", "line 2"},
+		{"set x\nmax keys 5000\na: phone", "outside [1, 1024]"},
+		{"set x\nmeant for few x many\na: phone", "line 2"},
+		{"set x\nplease", "line 2"},
+		{`{"name":"x","rules":[{"id":"a","match":"phone"}],"more":1}`, "more"},
+		{`{"name":"x","rules":[{"id":"a","match":"phone","more":1}]}`, "more"},
+		{`{"name":"x","rules":[{"id":"a","match":"phone"}]} {}`, "follows"},
+		{`{"name":"x","max_keys_per_record":-1,"rules":[{"id":"a","match":"phone"}]}`, "outside"},
+		{"set x\n" + strings.Repeat("a: phone\n", 40), "rules"},
+		{strings.Repeat("#", 70000), "more than"},
+	} {
+		if _, err := ParseRuleSet([]byte(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%.60q: got %v, want %q in it", tt.text, err, tt.want)
+		}
+	}
+	if _, err := ParseRuleSet([]byte("set x\nallow weak\na: all names exact")); err != nil {
+		t.Errorf("a weak rule that is allowed: %v", err)
+	}
+	for _, c := range []Clause{{Field: fieldPhone, How: howExact, Count: 3}, {Field: "shoe", How: howExact}, {Field: fieldName, How: howExact, Which: whichAny, Count: 2, Within: 1}} {
+		rs := &RuleSet{Name: "x", MaxKeysPerRecord: 1, Rules: []Rule{{ID: "a", Clauses: []Clause{c}}}}
+		if rs.Validate() == nil {
+			t.Errorf("clause %+v was accepted", c)
+		}
+	}
+}
+
+func TestEnumerationDays(t *testing.T) {
+	t.Parallel()
+	rs := mustParse(t, "set x\na: all names exact, birth date exact")
+	if got, want := rs.Rules[0].EnumerationDays(1e6), 1e9*36525/1e6; got != want {
+		t.Errorf("got %g days, want %g", got, want)
+	}
+	if !math.IsInf(rs.Rules[0].EnumerationDays(0), 1) {
+		t.Error("no budget, yet an end")
+	}
+}
+
+func FuzzParseRuleSet(f *testing.F) {
+	for _, name := range ShippedNames() {
+		rs, _ := Shipped(name)
+		f.Add([]byte(rs.Text()))
+		f.Add(rs.Canonical())
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		rs, err := ParseRuleSet(b)
+		if err != nil {
+			return
+		}
+		for _, form := range [][]byte{rs.Canonical(), []byte(rs.Text())} {
+			again, err := ParseRuleSet(form)
+			if err != nil || !bytes.Equal(again.Canonical(), rs.Canonical()) {
+				t.Errorf("%s became %v, %v", form, again, err)
+			}
+		}
+	})
+}
+
+func keyText(keys []Key) string {
+	var out []string
+	for _, k := range keys {
+		out = append(out, k.Rule+"="+k.Value)
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	r := ada(1)
+	r.Emails = []string{"a|b%@x.y"}
+	r.Others = []Identifier{{"iban", "DE1"}}
+	r.Documents = append(r.Documents, Document{Type: "national_id", Number: "00123456"})
+	for _, tt := range []struct{ rule, want string }{
+		{"document", "GB/passport/X12; IT//99Z; GB/national_id/123456"},
+		{"document number", "123456"},
+		{"phone", "+442079460000"},
+		{"email", "a%7cb%25@x.y"},
+		{"identifier", "iban/DE1"},
+		{"all names exact, birth date exact", "ada augusta lovelace|1915-12-10; ada byron|1915-12-10; ada|1915-12-10"},
+		{"all names exact at least 2, birth year", "ada augusta lovelace|1915; ada augusta lovelace|1914; ada byron|1915; ada byron|1914"},
+		{"any 2 names exact, birth year-month", "ada augusta|1915-12; ada lovelace|1915-12; augusta lovelace|1915-12; ada byron|1915-12"},
+		{"family names exact, given names prefix 2, birth date unordered", "lovelace|ad au|1915:10:12; byron|ad|1915:10:12"},
+		{"birth year within 1, all names exact at least 3", "1914..1915|ada augusta lovelace; 1915..1916|ada augusta lovelace; 1913..1914|ada augusta lovelace"},
+		{"sex, nationality, place of birth exact", "F|GB|england london"},
+	} {
+		rs := mustParse(t, "set x\nallow weak\na: "+tt.rule)
+		keys, cut := mustDerive(t, rs).Keys(nil, &r)
+		var got []string
+		for _, k := range keys {
+			got = append(got, k.Value)
+		}
+		if strings.Join(got, "; ") != tt.want || cut {
+			t.Errorf("%s:\ngot  %s (cut %v)\nwant %s", tt.rule, strings.Join(got, "; "), cut, tt.want)
+		}
+	}
+}
+
+func TestKeysAreCut(t *testing.T) {
+	t.Parallel()
+	r := ada(1)
+	full, cut := mustDerive(t, mustParse(t, "set x\na: any 1 names exact, birth year\nb: phone")).Keys(nil, &r)
+	if cut || len(full) != 9 {
+		t.Fatalf("got %s, cut %v", keyText(full), cut)
+	}
+	for n := 1; n <= 10; n++ {
+		d := mustDerive(t, mustParse(t, fmt.Sprintf("set x\nmax keys %d\na: any 1 names exact, birth year\nb: phone", n)))
+		got, cut := d.Keys([]Key{{"before", ""}}, &r)
+		if want := min(n, 9); !slices.Equal(got[1:], full[:want]) || cut != (n < 9) {
+			t.Errorf("at most %d: got %s, cut %v", n, keyText(got), cut)
+		}
+	}
+}
+
+func TestDeriverRefusesOtherVersion(t *testing.T) {
+	t.Parallel()
+	rs, _ := Shipped("exact")
+	if _, err := NewDeriver(rs, "symbolon-0"); err == nil || !strings.Contains(err.Error(), NormalisationVersion()) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := NewDeriver(&RuleSet{}, NormalisationVersion()); err == nil {
+		t.Error("an invalid set was accepted")
+	}
+}
+
+func TestCanaryKeys(t *testing.T) {
+	t.Parallel()
+	rs, _ := Shipped("exact")
+	a, err := CanaryKeys(rs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := CanaryKeys(mustParse(t, rs.Text())); a != b || len(a) != 64 {
+		t.Errorf("got %s and %s", a, b)
+	}
+	if b, _ := CanaryKeys(mustParse(t, "set exact\ndocument: document")); a == b {
+		t.Error("other rules have the same canaries")
+	}
+	// Each clause derives something from the test persons, else a drift of its
+	// field would go unseen.
+	for _, clause := range []string{
+		"document", "document number", "phone", "email", "identifier", "all names exact", "any 2 names skeleton", "given names prefix 3", "family names exact",
+		"birth date exact", "birth date unordered", "birth year-month", "birth year", "birth year within 1", "place of birth exact", "place of birth skeleton", "nationality", "sex",
+	} {
+		d := mustDerive(t, mustParse(t, "set x\nallow weak\na: "+clause))
+		n := 0
+		for _, c := range canaries {
+			r := c.record()
+			keys, _ := d.Keys(nil, &r)
+			n += len(keys)
+		}
+		if n == 0 {
+			t.Errorf("no test person has a key of %q", clause)
+		}
+	}
+}
+
+func TestNearYearsShareAKey(t *testing.T) {
+	t.Parallel()
+	for within := 1; within <= maxWithin; within++ {
+		c := Clause{Field: fieldBirth, How: howNearYear, Within: within}
+		for diff := range 6 {
+			var a, b []string
+			Date{Year: 1980, Precision: PrecisionYear}.values(c, func(s string) { a = append(a, s) })
+			Date{Year: int16(1980 + diff), Precision: PrecisionYear}.values(c, func(s string) { b = append(b, s) })
+			shared := slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+			if shared != (diff <= within) {
+				t.Errorf("years %d apart within %d: shared %v", diff, within, shared)
+			}
+		}
+	}
+}
