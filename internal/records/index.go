@@ -1,0 +1,191 @@
+package records
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"math"
+	"slices"
+)
+
+// Index holds the distinct match keys of a set of records, and which records
+// have each. It keeps ids and references of the records but no other field, in
+// flat memory: about 30 bytes a key beside its text, 8 more for each record
+// that has it. It is not safe for concurrent use while records are added.
+type Index struct {
+	deriver *Deriver
+	ids     arena
+	refs    arena
+	keys    arena
+	// rules[i] is the rule of key i by its place in the set, first[i] the last
+	// posting of key i plus one.
+	rules []uint8
+	first []uint32
+	// postings: a record, and the posting before it of the same key, plus one.
+	record, before []uint32
+	// table holds key indices plus one, by open addressing; its length is a
+	// power of two.
+	table   []uint32
+	seed    maphash.Seed
+	byID    map[string]uint8
+	scratch []Key
+	cut     int
+}
+
+// NewIndex returns an empty index of the keys that d derives. It takes over d.
+func NewIndex(d *Deriver) *Index {
+	x := &Index{deriver: d, table: make([]uint32, 1024), seed: maphash.MakeSeed(), byID: map[string]uint8{}}
+	for i, r := range d.rules.Rules {
+		x.byID[r.ID] = uint8(i)
+	}
+	return x
+}
+
+// BuildIndex reads a source into an index.
+func BuildIndex(ctx context.Context, s *Source, d *Deriver, opts ReadOptions) (*Index, *Report, error) {
+	x := NewIndex(d)
+	report, err := s.Each(ctx, opts, x.Add)
+	if err != nil {
+		return nil, report, err
+	}
+	return x, report, nil
+}
+
+// Add derives the keys of a record and adds them.
+func (x *Index) Add(r *Record) error {
+	var cut bool
+	x.scratch, cut = x.deriver.Keys(x.scratch[:0], r)
+	return x.AddKeys(r.ID, r.SourceRef, x.scratch, cut)
+}
+
+// AddKeys adds a record whose keys were derived before.
+func (x *Index) AddKeys(id, ref string, keys []Key, cut bool) error {
+	if x.ids.len() == math.MaxUint32-1 || len(x.record)+len(keys) >= math.MaxUint32 {
+		return fmt.Errorf("records: more than %d records or keys in one index", math.MaxUint32-1)
+	}
+	if cut {
+		x.cut++
+	}
+	rec := uint32(x.ids.len())
+	x.ids.add(id)
+	x.refs.add(ref)
+	for _, k := range keys {
+		i := x.intern(x.byID[k.Rule], k.Value)
+		x.record = append(x.record, rec)
+		x.before = append(x.before, x.first[i])
+		x.first[i] = uint32(len(x.record))
+	}
+	return nil
+}
+
+// intern returns the index of a key, adding it if it is new.
+func (x *Index) intern(rule uint8, value string) uint32 {
+	if 4*x.Len() >= 3*len(x.table) {
+		x.grow()
+	}
+	at := x.slot(rule, value)
+	if x.table[at] != 0 {
+		return x.table[at] - 1
+	}
+	i := uint32(x.Len())
+	x.keys.add(value)
+	x.rules = append(x.rules, rule)
+	x.first = append(x.first, 0)
+	x.table[at] = i + 1
+	return i
+}
+
+// slot returns where a key is, or where it belongs.
+func (x *Index) slot(rule uint8, value string) int {
+	mask := len(x.table) - 1
+	at := int(maphash.String(x.seed, value)+uint64(rule)*0x9e3779b97f4a7c15) & mask
+	for ; x.table[at] != 0; at = (at + 1) & mask {
+		i := int(x.table[at] - 1)
+		if x.rules[i] == rule && x.keys.at(i) == value {
+			break
+		}
+	}
+	return at
+}
+
+func (x *Index) grow() {
+	x.table = make([]uint32, 2*len(x.table))
+	for i := range x.Len() {
+		x.table[x.slot(x.rules[i], x.keys.at(i))] = uint32(i) + 1
+	}
+}
+
+// Len returns the number of distinct keys.
+func (x *Index) Len() int { return x.keys.len() }
+
+// Key returns key i; its order is that of first appearance.
+func (x *Index) Key(i int) Key {
+	return Key{Rule: x.deriver.rules.Rules[x.rules[i]].ID, Value: x.keys.at(i)}
+}
+
+// Find returns the index of a key, or -1.
+func (x *Index) Find(k Key) int {
+	rule, ok := x.byID[k.Rule]
+	if !ok {
+		return -1
+	}
+	return int(x.table[x.slot(rule, k.Value)]) - 1
+}
+
+// RecordsOf appends to dst the records that have key i, in the order added.
+func (x *Index) RecordsOf(dst []uint32, i int) []uint32 {
+	head := len(dst)
+	for p := x.first[i]; p != 0; p = x.before[p-1] {
+		dst = append(dst, x.record[p-1])
+	}
+	slices.Reverse(dst[head:])
+	return dst
+}
+
+// Shared returns how many records have key i.
+func (x *Index) Shared(i int) int {
+	n := 0
+	for p := x.first[i]; p != 0; p = x.before[p-1] {
+		n++
+	}
+	return n
+}
+
+// Records returns the number of records.
+func (x *Index) Records() int { return x.ids.len() }
+
+// ID returns the id of a record.
+func (x *Index) ID(record uint32) string { return x.ids.at(int(record)) }
+
+// SourceRef returns the reference of a record, which may be empty.
+func (x *Index) SourceRef(record uint32) string { return x.refs.at(int(record)) }
+
+// Postings returns the number of pairs of a record and a key.
+func (x *Index) Postings() int { return len(x.record) }
+
+// Cut returns how many records had more keys than the rule set allows.
+func (x *Index) Cut() int { return x.cut }
+
+// Rules returns the rule set.
+func (x *Index) Rules() *RuleSet { return x.deriver.rules }
+
+// arena holds many strings in one buffer.
+type arena struct {
+	text []byte
+	ends []uint64
+}
+
+func (a *arena) add(s string) {
+	a.text = append(a.text, s...)
+	a.ends = append(a.ends, uint64(len(a.text)))
+}
+
+func (a *arena) len() int { return len(a.ends) }
+
+func (a *arena) at(i int) string {
+	var start uint64
+	if i > 0 {
+		start = a.ends[i-1]
+	}
+	return string(a.text[start:a.ends[i]])
+}
