@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"testing"
+
+	"github.com/symbolon/symbolon/internal/field"
 )
 
 func TestSumIsInjective(t *testing.T) {
@@ -31,5 +33,50 @@ func TestStreamAt(t *testing.T) {
 	Fill(part, StreamAt(key, 6))
 	if !bytes.Equal(part, whole[96:]) {
 		t.Fatal("a stream from its sixth block differs from the whole")
+	}
+}
+
+func TestBatch(t *testing.T) {
+	h := NewBatch("domain", []byte("run"))
+	sum := Sum("domain", []byte("run"))
+	for n := range 70 {
+		x, y := make([]field.Element, n), make([]field.Element, n)
+		for i := range x {
+			x[i], y[i] = field.Element{Lo: uint64(i), Hi: ^uint64(i)}, field.Element{Lo: 3, Hi: uint64(7 * i)}
+		}
+		a, b := make([]field.Element, n+1), make([]field.Element, n+1)
+		c, d := make([]field.Element, n+1), make([]field.Element, n+1)
+		h.Hash1(a[:n], b[:n], x)
+		h.Hash2(c[:n], d[:n], x, y)
+		for i := range x {
+			xb, yb := x[i].Bytes(), y[i].Bytes()
+			m := append(append([]byte(nil), sum[:16]...), xb[:]...)
+			one := sha256.Sum256(m)
+			two := sha256.Sum256(append(m, yb[:]...))
+			if a[i] != field.Load(one[:16]) || b[i] != field.Load(one[16:]) {
+				t.Fatalf("n = %d: Hash1 is wrong at %d", n, i)
+			}
+			if c[i] != field.Load(two[:16]) || d[i] != field.Load(two[16:]) {
+				t.Fatalf("n = %d: Hash2 is wrong at %d", n, i)
+			}
+		}
+		if !a[n].IsZero() || !b[n].IsZero() || !c[n].IsZero() || !d[n].IsZero() {
+			t.Fatalf("n = %d: a batch writes beyond its end", n)
+		}
+		h.Hash2(x, y, x, y)
+		for i := range x {
+			if x[i] != c[i] || y[i] != d[i] {
+				t.Fatalf("n = %d: Hash2 in place is wrong at %d", n, i)
+			}
+		}
+	}
+}
+
+func BenchmarkHash2(b *testing.B) {
+	h := NewBatch("domain", []byte("run"))
+	x, y := make([]field.Element, 1024), make([]field.Element, 1024)
+	b.SetBytes(1024)
+	for b.Loop() {
+		h.Hash2(x, y, x, y)
 	}
 }

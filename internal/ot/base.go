@@ -12,6 +12,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -20,6 +21,9 @@ import (
 	"github.com/symbolon/symbolon/internal/oracle"
 	"github.com/symbolon/symbolon/internal/parallel"
 )
+
+// ErrMalformed reports a message of the peer that no honest party sends.
+var ErrMalformed = errors.New("ot: malformed message")
 
 // Key is one random OT key.
 type Key [16]byte
@@ -115,7 +119,7 @@ func (e Endemic) Request(binding []byte, choices []bool, rand io.Reader) ([]byte
 // Reply sends b·G and derives key j from b·(r_j + H_j(r_{1-j})).
 func (e Endemic) Reply(binding []byte, n int, request []byte, rand io.Reader) ([]byte, [][2]Key, error) {
 	if len(request) != e.RequestLen(n) {
-		return nil, nil, fmt.Errorf("ot: request is %d bytes, want %d", len(request), e.RequestLen(n))
+		return nil, nil, fmt.Errorf("%w: request is %d bytes, want %d", ErrMalformed, len(request), e.RequestLen(n))
 	}
 	seeds := make([]byte, 64*n)
 	if _, err := io.ReadFull(rand, seeds); err != nil {
@@ -134,7 +138,7 @@ func (e Endemic) Reply(binding []byte, n int, request []byte, rand io.Reader) ([
 		for j := range 2 {
 			p, err := getPoint(slots[j])
 			if err != nil {
-				return fmt.Errorf("ot: request %d: %w", i, err)
+				return fmt.Errorf("%w: request %d: %w", ErrMalformed, i, err)
 			}
 			p.Add(p, hashPoint(binding, i, j, slots[1-j]))
 			if keys[i][j], err = deriveKey(binding, i, j, pair, answer, p.Mul(p, scalar)); err != nil {
@@ -154,14 +158,14 @@ func (e Endemic) Reply(binding []byte, n int, request []byte, rand io.Reader) ([
 func (r *endemicReceiver) Keys(reply []byte) ([]Key, error) {
 	n := len(r.choices)
 	if want := (Endemic{}).ReplyLen(n); len(reply) != want {
-		return nil, fmt.Errorf("ot: reply is %d bytes, want %d", len(reply), want)
+		return nil, fmt.Errorf("%w: reply is %d bytes, want %d", ErrMalformed, len(reply), want)
 	}
 	keys := make([]Key, n)
 	err := parallel.For(context.Background(), 0, n, func(i int) error {
 		answer := reply[pointLen*i:][:pointLen]
 		p, err := getPoint(answer)
 		if err != nil {
-			return fmt.Errorf("ot: reply %d: %w", i, err)
+			return fmt.Errorf("%w: reply %d: %w", ErrMalformed, i, err)
 		}
 		pair := r.request[2*pointLen*i:][:2*pointLen]
 		keys[i], err = deriveKey(r.binding, i, bit(r.choices[i]), pair, answer, p.Mul(p, r.scalars[i]))
@@ -219,7 +223,7 @@ func getPoint(b []byte) (group.Element, error) {
 		return nil, fmt.Errorf("invalid group element: %w", err)
 	}
 	if e.IsIdentity() {
-		return nil, fmt.Errorf("group element is the identity")
+		return nil, errors.New("group element is the identity")
 	}
 	return e, nil
 }

@@ -90,7 +90,7 @@ func Accept(binding []byte, keys []Key, delta field.Element, msg []byte, n int) 
 		panic(fmt.Sprintf("ot: got %d base OTs, want %d", len(keys), BaseCount))
 	}
 	if len(msg) != ExtendLen(n) {
-		return nil, fmt.Errorf("ot: extension is %d bytes, want %d", len(msg), ExtendLen(n))
+		return nil, fmt.Errorf("%w: extension is %d bytes, want %d", ErrMalformed, len(msg), ExtendLen(n))
 	}
 	rows := rowsFor(n)
 	words := rows / 64

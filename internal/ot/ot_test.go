@@ -88,23 +88,23 @@ func TestEndemicRefusesMalformedMessages(t *testing.T) {
 		for slot := range 4 {
 			bad := append([]byte(nil), request...)
 			copy(bad[slot*pointLen:], p)
-			if _, _, err := b.Reply(binding, 2, bad, newSeeded(4)); err == nil {
+			if _, _, err := b.Reply(binding, 2, bad, newSeeded(4)); !errors.Is(err, ErrMalformed) {
 				t.Errorf("request with %s at %d was accepted", name, slot)
 			}
 		}
 		bad := append([]byte(nil), reply...)
 		copy(bad[pointLen:], p)
-		if _, err := receiver.Keys(bad); err == nil {
+		if _, err := receiver.Keys(bad); !errors.Is(err, ErrMalformed) {
 			t.Errorf("reply with %s was accepted", name)
 		}
 	}
 	for _, m := range [][]byte{nil, request[:127], append(request, 0)} {
-		if _, _, err := b.Reply(binding, 2, m, newSeeded(4)); err == nil {
+		if _, _, err := b.Reply(binding, 2, m, newSeeded(4)); !errors.Is(err, ErrMalformed) {
 			t.Errorf("request of %d bytes was accepted", len(m))
 		}
 	}
 	for _, m := range [][]byte{nil, reply[:63], append(reply, 0)} {
-		if _, err := receiver.Keys(m); err == nil {
+		if _, err := receiver.Keys(m); !errors.Is(err, ErrMalformed) {
 			t.Errorf("reply of %d bytes was accepted", len(m))
 		}
 	}
@@ -170,7 +170,7 @@ func TestExtensionCatchesLies(t *testing.T) {
 		}
 	}
 	for _, m := range [][]byte{nil, msg[:len(msg)-1], append(msg, 0)} {
-		if _, err := Accept(binding, keys, delta, m, n); err == nil {
+		if _, err := Accept(binding, keys, delta, m, n); !errors.Is(err, ErrMalformed) {
 			t.Errorf("message of %d bytes was accepted", len(m))
 		}
 	}

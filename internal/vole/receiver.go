@@ -94,7 +94,7 @@ func (r *Receiver) choices() bitvec.Vector {
 func (r *Receiver) Open(ctx context.Context, sums []byte) ([]byte, error) {
 	r.step.take(1)
 	if len(sums) != r.params.ExpandLen() {
-		return nil, fmt.Errorf("vole: sums are %d bytes, want %d", len(sums), r.params.ExpandLen())
+		return nil, fmt.Errorf("%w: sums are %d bytes, want %d", ErrMalformed, len(sums), r.params.ExpandLen())
 	}
 	noise := make([]field.Element, NoiseWeight+1)
 	for i := range noise {
@@ -157,7 +157,7 @@ func (r *Receiver) challenge(ctx context.Context, mask field.Element) ([]byte, e
 func (r *Receiver) Verify(proof []byte) error {
 	r.step.take(2)
 	if len(proof) != ProveLen {
-		return fmt.Errorf("vole: proof is %d bytes, want %d", len(proof), ProveLen)
+		return fmt.Errorf("%w: proof is %d bytes, want %d", ErrMalformed, len(proof), ProveLen)
 	}
 	if subtle.ConstantTimeCompare(proof, r.expected[:]) != 1 {
 		return fmt.Errorf("%w: sums of the trees", ErrCheck)

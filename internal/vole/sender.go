@@ -55,7 +55,7 @@ func (s *Sender) binding() []byte { return baseBinding(s.params.Binding) }
 func (s *Sender) Expand(ctx context.Context, extend []byte) ([]byte, error) {
 	s.step.take(0)
 	if len(extend) != s.params.ExtendLen() {
-		return nil, fmt.Errorf("vole: extension is %d bytes, want %d", len(extend), s.params.ExtendLen())
+		return nil, fmt.Errorf("%w: extension is %d bytes, want %d", ErrMalformed, len(extend), s.params.ExtendLen())
 	}
 	split := ot.Endemic{}.ReplyLen(ot.BaseCount)
 	keys, err := s.base.Keys(extend[:split])
@@ -116,7 +116,7 @@ func (s *Sender) expandTree(msg []byte, prg *prg, q []field.Element, i int) {
 func (s *Sender) Prove(ctx context.Context, open []byte) ([]byte, error) {
 	s.step.take(1)
 	if len(open) != OpenLen {
-		return nil, fmt.Errorf("vole: challenge is %d bytes, want %d", len(open), OpenLen)
+		return nil, fmt.Errorf("%w: challenge is %d bytes, want %d", ErrMalformed, len(open), OpenLen)
 	}
 	x, masked := field.Load(open), field.Load(open[field.Size:])
 	v, err := evaluate(ctx, s.workers, s.shares, x, s.shape.block)

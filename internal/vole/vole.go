@@ -47,8 +47,18 @@ const minBlock = 64
 // MaxLength bounds the length of a VOLE.
 const MaxLength = 1 << 29
 
-// ErrCheck reports that the peer failed a consistency check: it lies.
-var ErrCheck = errors.New("vole: consistency check failed")
+// Errors that blame the peer: it failed a consistency check, so it lies, or
+// sent what no honest party sends. Those of package ot mean the same.
+var (
+	ErrCheck     = errors.New("vole: consistency check failed")
+	ErrMalformed = errors.New("vole: malformed message")
+)
+
+// PeerFault reports whether err blames the peer.
+func PeerFault(err error) bool {
+	return errors.Is(err, ErrCheck) || errors.Is(err, ErrMalformed) ||
+		errors.Is(err, ot.ErrCheck) || errors.Is(err, ot.ErrMalformed)
+}
 
 // Params fixes a run. Both parties hold equal values.
 type Params struct {

@@ -168,7 +168,7 @@ func TestLies(t *testing.T) {
 				}
 				return m
 			})
-			if err == nil || tt.check != nil && !errors.Is(err, tt.check) {
+			if !PeerFault(err) || tt.check != nil && !errors.Is(err, tt.check) {
 				t.Errorf("error is %v, want %v", err, tt.check)
 			}
 		})
