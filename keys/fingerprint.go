@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+	"unicode"
 )
 
 // Fingerprint names an identity: SHA-256 over the length-prefixed tuple
@@ -79,14 +80,18 @@ func (f Fingerprint) Phone() string {
 }
 
 // Matches reports whether s, as a person typed it, is this fingerprint: all 64
-// hexadecimal or all 40 decimal digits, with spaces and hyphens anywhere and
+// hexadecimal or all 40 decimal digits, with spaces and dashes anywhere and
 // letters in either case.
 func (f Fingerprint) Matches(s string) bool {
-	strip := strings.NewReplacer(" ", "", "-", "", "\t", "", "\n", "", "\r", "")
-	typed := strings.ToLower(strip.Replace(s))
+	typed := strings.ToLower(strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) || unicode.Is(unicode.Dash, r) {
+			return -1
+		}
+		return r
+	}, s))
 	want := f.String()
 	if len(typed) == phoneDigits {
-		want = strip.Replace(f.Phone())
+		want = strings.ReplaceAll(f.Phone(), " ", "")
 	}
 	return subtle.ConstantTimeCompare([]byte(typed), []byte(want)) == 1
 }

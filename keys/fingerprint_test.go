@@ -72,6 +72,7 @@ func TestMatches(t *testing.T) {
 		{"upper case in groups", strings.ToUpper(f.String()[:32] + " " + f.String()[32:]), true},
 		{"digits", f.Phone(), true},
 		{"digits with hyphens", strings.ReplaceAll(f.Phone(), " ", "-") + "\n", true},
+		{"digits from a letter", strings.ReplaceAll(f.Phone(), " ", "\u2009\u2013\u00a0"), true},
 		{"another's hexadecimal", other.String(), false},
 		{"another's digits", other.Phone(), false},
 		{"all but one group", f.Phone()[6:], false},

@@ -43,7 +43,7 @@ func newIdentity(seed secret.Bytes, name string, now time.Time, chain func(*publ
 	}
 	k, err := expand(seed)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("keys: %w", err)
 	}
 	p := &PublicIdentity{name: name, created: now, keys: k.pub}
 	if chain != nil {
@@ -71,7 +71,7 @@ func wholeSeconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) 
 // expand derives the keys of a seed.
 func expand(seed secret.Bytes) (*privateKeys, error) {
 	if seed.Len() != SeedSize {
-		return nil, fmt.Errorf("keys: seed has %d bytes, want %d", seed.Len(), SeedSize)
+		return nil, fmt.Errorf("seed has %d bytes, want %d", seed.Len(), SeedSize)
 	}
 	ed := derive(seed, domainKey, "ed25519")
 	ml := derive(seed, domainKey, "mldsa65")
@@ -84,7 +84,7 @@ func expand(seed secret.Bytes) (*privateKeys, error) {
 	k.ml = mlPrivate
 	var err error
 	if k.pub, err = parsePublicKeys(k.ed.Public().(ed25519.PublicKey), mlPublic.Bytes()); err != nil {
-		return nil, fmt.Errorf("keys: %w", err)
+		return nil, err
 	}
 	return k, nil
 }

@@ -121,6 +121,8 @@ func TestNewIdentityRefuses(t *testing.T) {
 		{"a short source", strings.NewReader("short"), "North", then, "reading 32 random bytes: unexpected EOF"},
 		{"an empty name", testRand("x"), "", then, "name is empty"},
 		{"a name with a line break", testRand("x"), "a\nb", then, "U+000A"},
+		{"the first year", testRand("x"), "North", time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), ""},
+		{"the last year", testRand("x"), "North", time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), ""},
 		{"a year that RFC 3339 can't write", testRand("x"), "North", then.AddDate(9000, 0, 0), "year 11026 is outside"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 // NoteSigner returns the signer of log heads: the identity's Ed25519 key, which
 // is the key type that notes know, over the note's bare text. A text never
 // begins with a zero byte as everything signed by Sign does, so neither can
-// stand for the other.
+// stand for the other. A quantum computer could forge heads, but not what they
+// commit to: agreements and transcripts have both signatures.
 func (id *Identity) NoteSigner() note.Signer {
 	return &noteSigner{Verifier: id.public.NoteVerifier(), keys: id.keys}
 }
@@ -42,6 +43,8 @@ func (p *PublicIdentity) NoteVerifier() note.Verifier { return noteVerifier(p.ke
 
 // NoteVerifiers returns the verifiers of this identity and, after it, of those
 // it replaced, the newest first: heads from before a rotation stay verifiable.
+// Heads from after it must be the new identity's own, for old keys may be in
+// other hands by now.
 func (p *PublicIdentity) NoteVerifiers() []note.Verifier {
 	list := []note.Verifier{p.NoteVerifier()}
 	for i := len(p.chain) - 1; i >= 0; i-- {

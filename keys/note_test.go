@@ -70,7 +70,15 @@ func TestNoteIsNoSignature(t *testing.T) {
 	if id.Public().Verify("d", []byte(head), Signature{bare, sig.MLDSA65}) == nil {
 		t.Error("a note's signature passes for another")
 	}
-	if _, err := note.Sign(&note.Note{Text: string(message("d", id.Public().Fingerprint(), []byte(head)))}, id.NoteSigner()); err == nil {
-		t.Error("a tuple passes for a note's text")
+	for name, text := range map[string]string{
+		"a tuple":       string(message("d", id.Public().Fingerprint(), []byte(head))),
+		"not UTF-8":     "a\xff\n",
+		"a tabulator":   "a\tb\n",
+		"no last break": "a",
+		"nothing":       "",
+	} {
+		if _, err := id.NoteSigner().Sign([]byte(text)); err == nil {
+			t.Errorf("%s passes for a note's text", name)
+		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"filippo.io/edwards25519"
 )
 
 func TestPublicIdentityRoundTrip(t *testing.T) {
@@ -282,6 +284,24 @@ func TestWeakEd25519KeysAreRefused(t *testing.T) {
 				t.Errorf("a user may have this key: %v", err)
 			}
 		})
+	}
+}
+
+// TestNonCanonicalEd25519KeysAreRefused: y in [p, 2^255) is a second spelling
+// of a point, and would give one key two fingerprints.
+func TestNonCanonicalEd25519KeysAreRefused(t *testing.T) {
+	tried := 0
+	for i := 2; i < 19; i++ {
+		key := bytes.Repeat([]byte{0xff}, 32)
+		key[0], key[31] = byte(0xed+i), 0x7f
+		if _, err := new(edwards25519.Point).SetBytes(key); err != nil {
+			continue // not on the curve
+		}
+		tried++
+		wantError(t, checkEd25519(key), "not in canonical form")
+	}
+	if tried == 0 {
+		t.Fatal("no such point was found")
 	}
 }
 

@@ -75,6 +75,10 @@ func ReplaceIdentity(dir string, next *Identity, passphrase secret.Bytes, workFa
 	if err := archive(path, filepath.Join(dir, archiveFile(have))); err != nil {
 		return fmt.Errorf("keys: archiving identity %s: %w", have, err)
 	}
+	// The second name lasts before the first is given away.
+	if err := syncDir(dir); err != nil {
+		return fmt.Errorf("keys: archiving identity %s: %w", have, err)
+	}
 	plain := next.marshal()
 	defer plain.Clear()
 	return replaceSealed(path, plain, passphrase, workFactor)

@@ -33,7 +33,10 @@ type binding struct {
 // PinFunc decides whether a node may talk to the identity presented: nil if so,
 // and then, if it replaced a pinned one, the pin has moved to it.
 //
-// It is called during the handshake, when document, binding and expectation
+// It judges the whole history: an identity that descends from a revoked one is
+// in the hands of whoever held that.
+//
+// It is called during handshakes, several at once, when document, binding and expectation
 // have been checked but the peer has not yet proved to hold the TLS key: anyone
 // who has seen a certificate gets this far with it. A moved pin is safe, since
 // the document's signatures alone justify it. "The peer was here" is not yet
@@ -181,19 +184,19 @@ func parseBinding(der, spki []byte) (*PublicIdentity, error) {
 	if err != nil || len(rest) != 0 {
 		return nil, errors.New("identity extension is not a sequence of two octet strings")
 	}
-	p, err := ParsePublicIdentity(b.Document)
+	p, err := parsePublic(b.Document)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("identity document: %w", err)
 	}
 	if !bytes.Equal(p.document, b.Document) {
 		return nil, errors.New("identity document is not canonical JSON")
 	}
 	sig, err := ParseSignature(b.Signature)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("binding: %w", err)
 	}
-	if err := p.Verify(domainTLS, spki, sig); err != nil {
-		return nil, fmt.Errorf("TLS key is not bound to identity %s: %w", p, err)
+	if p.Verify(domainTLS, spki, sig) != nil {
+		return nil, fmt.Errorf("TLS key is not bound to identity %s", p)
 	}
 	return p, nil
 }

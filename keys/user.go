@@ -17,10 +17,12 @@ var userName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 // dot, underscore and hyphen that begin with a letter or digit.
 func CheckUserName(name string) error {
 	if !userName.MatchString(name) {
-		return fmt.Errorf("keys: user name %.70q: want 1 to 64 of a-z, 0-9, '.', '_', '-', beginning with a letter or digit", name)
+		return errors.New("keys: " + badUserName)
 	}
 	return nil
 }
+
+const badUserName = "user's name is malformed: want 1 to 64 of a-z, 0-9, '.', '_', '-', beginning with a letter or digit"
 
 // User is an operator with an Ed25519 key of their own. The key signs what the
 // operator does on this node; peers never see it, so it need not outlast a
@@ -38,15 +40,19 @@ func NewUser(rand io.Reader, name string) (*User, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keys: making a user: %w", err)
 	}
-	return newUser(seed, name)
+	u, err := newUser(seed, name)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	return u, nil
 }
 
 func newUser(seed secret.Bytes, name string) (*User, error) {
-	if err := CheckUserName(name); err != nil {
-		return nil, err
+	if !userName.MatchString(name) {
+		return nil, errors.New(badUserName)
 	}
 	if seed.Len() != SeedSize {
-		return nil, fmt.Errorf("keys: seed has %d bytes, want %d", seed.Len(), SeedSize)
+		return nil, fmt.Errorf("seed has %d bytes, want %d", seed.Len(), SeedSize)
 	}
 	return &User{name: name, seed: seed, key: hide(ed25519.NewKeyFromSeed(seed.Expose()))}, nil
 }

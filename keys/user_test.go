@@ -84,7 +84,7 @@ func TestUserFileContent(t *testing.T) {
 		{"good", good, ""},
 		{"another kind", strings.Replace(good, "user", "identity", 1), "not a user's key file"},
 		{"another version", strings.Replace(good, ":1}", ":2}", 1), "another version"},
-		{"a path for a name", strings.Replace(good, "anna", "../a", 1), "user name"},
+		{"a path for a name", strings.Replace(good, "anna", "../a", 1), "user's name is malformed"},
 		{"short seed", strings.Replace(good, "AAAA", "", 1), "seed has 29 bytes, want 32"},
 		{"nothing", "", "not a user's key file"},
 		{"too long", good + strings.Repeat(" ", 1024), "not a user's key file"},

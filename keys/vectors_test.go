@@ -3,6 +3,8 @@ package keys
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/asn1"
 	"encoding/hex"
 	"encoding/json"
 	"flag"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cloudflare/circl/sign/mldsa/mldsa65"
+	"github.com/gowebpki/jcs"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata")
@@ -36,6 +39,8 @@ type vector struct {
 	Signed      string          `json:"signed"`
 	Signature   string          `json:"signature"`
 	Document    json.RawMessage `json:"document"`
+	// Certificate is the TLS certificate in DER, in base64.
+	Certificate []byte `json:"certificate"`
 	// Successor is the document after one rotation to SuccessorSeed.
 	SuccessorSeed string          `json:"successor_seed"`
 	Rotated       time.Time       `json:"rotated"`
@@ -72,7 +77,7 @@ func makeVector(t *testing.T) vector {
 		DeriveLabel: label, Derived: hex.EncodeToString(id.Derive(label).Expose()),
 		Domain: domain, Message: hex.EncodeToString([]byte(msg)),
 		Signed: hex.EncodeToString(message(domain, f, []byte(msg))), Signature: hex.EncodeToString(sig.Bytes()),
-		Document:      id.Public().Bytes(),
+		Document: id.Public().Bytes(), Certificate: id.keys().cert.Certificate[0],
 		SuccessorSeed: hex.EncodeToString(next), Rotated: then.AddDate(1, 0, 0), Successor: successor.Public().Bytes(),
 	}
 }
@@ -120,7 +125,10 @@ func TestVectorAsStranger(t *testing.T) {
 		}
 		return b
 	}
-	var doc struct{ Ed25519, MLDSA65 []byte }
+	var doc struct {
+		Ed25519, MLDSA65 []byte
+		Signature        Signature
+	}
 	if err := json.Unmarshal(v.Document, &doc); err != nil {
 		t.Fatal(err)
 	}
@@ -132,18 +140,71 @@ func TestVectorAsStranger(t *testing.T) {
 		t.Error("the ML-DSA-65 key is not of its seed")
 	}
 	fp := unhex(v.Fingerprint)
-	var signed []byte
-	for _, part := range [][]byte{[]byte("symbolon/v1/signature"), []byte(v.Domain), fp, unhex(v.Message)} {
-		signed = append(signed, 0, 0, 0, 0, 0, 0, 0, byte(len(part)))
-		signed = append(signed, part...)
+	layout := func(domain string, msg []byte) (signed []byte) {
+		for _, part := range [][]byte{[]byte("symbolon/v1/signature"), []byte(domain), fp, msg} {
+			signed = append(signed, 0, 0, 0, 0, 0, 0, byte(len(part)>>8), byte(len(part)))
+			signed = append(signed, part...)
+		}
+		return signed
 	}
-	if !bytes.Equal(signed, unhex(v.Signed)) {
+	if !bytes.Equal(layout(v.Domain, unhex(v.Message)), unhex(v.Signed)) {
 		t.Error("what is signed is laid out otherwise")
 	}
-	sig := unhex(v.Signature)
-	if !ed25519.Verify(doc.Ed25519, signed, sig[:64]) || !mldsa65.Verify(pk, signed, nil, sig[64:]) {
-		t.Error("the signature does not hold")
+	holds := func(what, domain string, msg, ed, ml []byte) {
+		m := layout(domain, msg)
+		if !ed25519.Verify(doc.Ed25519, m, ed) || !mldsa65.Verify(pk, m, nil, ml) {
+			t.Errorf("the signature of the %s does not hold", what)
+		}
 	}
+	sig := unhex(v.Signature)
+	holds("message", v.Domain, unhex(v.Message), sig[:64], sig[64:])
+
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(v.Document, &members); err != nil {
+		t.Fatal(err)
+	}
+	delete(members, "signature")
+	part, err := json.Marshal(members)
+	if err == nil {
+		part, err = jcs.Transform(part)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds("document", "symbolon/v1/identity", part, doc.Signature.Ed25519, doc.Signature.MLDSA65)
+
+	var next struct {
+		Ed25519, MLDSA65 []byte
+		Chain            []struct {
+			At        string
+			Signature Signature
+		}
+	}
+	if err := json.Unmarshal(v.Successor, &next); err != nil {
+		t.Fatal(err)
+	}
+	to := fingerprint(next.Ed25519, next.MLDSA65)
+	r := next.Chain[0]
+	msg := append([]byte{0, 0, 0, 0, 0, 0, 0, 32}, to[:]...)
+	msg = append(append(msg, 0, 0, 0, 0, 0, 0, 0, 20), r.At...)
+	holds("rotation", "symbolon/v1/rotation", msg, r.Signature.Ed25519, r.Signature.MLDSA65)
+
+	cert, err := x509.ParseCertificate(v.Certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ext := range cert.Extensions {
+		if ext.Id.String() != "2.25.933518719" {
+			continue
+		}
+		var b struct{ Document, Signature []byte }
+		if _, err := asn1.Unmarshal(ext.Value, &b); err != nil {
+			t.Fatal(err)
+		}
+		holds("TLS key", "symbolon/v1/tls", cert.RawSubjectPublicKeyInfo, b.Signature[:64], b.Signature[64:])
+		return
+	}
+	t.Error("the certificate has no binding")
 }
 
 func TestVectorParses(t *testing.T) {
