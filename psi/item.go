@@ -15,8 +15,8 @@ type ItemHasher struct {
 
 // NewItemHasher returns a hasher for the session.
 func NewItemHasher(session [32]byte) *ItemHasher {
-	b := appendPart(nil, []byte("symbolon/v1/item"))
-	b = appendPart(b, session[:])
+	b := AppendPart(nil, []byte("symbolon/v1/item"))
+	b = AppendPart(b, session[:])
 	return &ItemHasher{buf: b, head: len(b)}
 }
 

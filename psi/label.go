@@ -101,9 +101,9 @@ func sealer(key []byte) cipher.AEAD {
 type associated struct{ prefix []byte }
 
 func newAssociated(domain string, session, run []byte) associated {
-	b := appendPart(nil, []byte(domain))
-	b = appendPart(b, session)
-	return associated{appendPart(b, run)}
+	b := AppendPart(nil, []byte(domain))
+	b = AppendPart(b, session)
+	return associated{AppendPart(b, run)}
 }
 
 func (a associated) at(place int) []byte {

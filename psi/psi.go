@@ -115,9 +115,9 @@ func (p *Params) Validate() error {
 // a run hashes or seals.
 func (p *Params) Context() []byte {
 	b := make([]byte, 0, 96)
-	b = appendPart(b, []byte("symbolon/psi/v1"))
-	b = appendPart(b, []byte(p.Mode))
-	b = appendPart(b, []byte(p.Security))
+	b = AppendPart(b, []byte("symbolon/psi/v1"))
+	b = AppendPart(b, []byte(p.Mode))
+	b = AppendPart(b, []byte(p.Security))
 	b = binary.BigEndian.AppendUint64(b, uint64(p.SenderItems))
 	b = binary.BigEndian.AppendUint64(b, uint64(p.ReceiverItems))
 	b = append(b, p.Session[:]...)
@@ -269,7 +269,8 @@ func HashTuple(parts ...[]byte) [32]byte {
 	return out
 }
 
-func appendPart(b, part []byte) []byte {
+// AppendPart appends part behind its length, as HashTuple hashes it.
+func AppendPart(b, part []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
 	return append(b, part...)
 }

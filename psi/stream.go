@@ -18,7 +18,7 @@ import (
 // A session draws everything from one seed: each attempt at a shard has its own
 // stream, so that a repeated attempt never repeats a mask.
 func NewStream(seed []byte, domain string, numbers ...uint32) io.Reader {
-	info := appendPart(nil, []byte(domain))
+	info := AppendPart(nil, []byte(domain))
 	for _, n := range numbers {
 		info = binary.BigEndian.AppendUint32(info, n)
 	}
