@@ -149,6 +149,15 @@ func (tx *Tx) ChargeAttempt(session string, c Charge, l Limits) error {
 	return tx.charge(s, c, l)
 }
 
+// CheckBudget returns the error that a charge for a new session with the peer
+// would get now, and books nothing.
+func (tx *Tx) CheckBudget(peerRoot string, c Charge, l Limits) error {
+	if err := l.validate(); err != nil {
+		return err
+	}
+	return tx.checkBudget(Session{PeerRoot: peerRoot}, c, l)
+}
+
 // charge books c unless it breaks a cap.
 func (tx *Tx) charge(s Session, c Charge, l Limits) error {
 	if err := l.validate(); err != nil {
