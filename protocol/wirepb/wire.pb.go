@@ -70,7 +70,7 @@ func (x Decision_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Decision_State.Descriptor instead.
 func (Decision_State) EnumDescriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{8, 0}
+	return file_wire_proto_rawDescGZIP(), []int{9, 0}
 }
 
 // Frame is one message, at most 1 MiB encoded.
@@ -81,6 +81,7 @@ type Frame struct {
 	//	*Frame_Hello
 	//	*Frame_LogHead
 	//	*Frame_LogCosign
+	//	*Frame_LogQuery
 	//	*Frame_Propose
 	//	*Frame_Resume
 	//	*Frame_Decision
@@ -161,6 +162,15 @@ func (x *Frame) GetLogCosign() *LogCosign {
 	return nil
 }
 
+func (x *Frame) GetLogQuery() *LogQuery {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_LogQuery); ok {
+			return x.LogQuery
+		}
+	}
+	return nil
+}
+
 func (x *Frame) GetPropose() *Propose {
 	if x != nil {
 		if x, ok := x.Body.(*Frame_Propose); ok {
@@ -224,7 +234,7 @@ func (x *Frame) GetLabelTable() *Chunk {
 	return nil
 }
 
-func (x *Frame) GetReceipts() *Chunk {
+func (x *Frame) GetReceipts() *Receipts {
 	if x != nil {
 		if x, ok := x.Body.(*Frame_Receipts); ok {
 			return x.Receipts
@@ -276,6 +286,10 @@ type Frame_LogCosign struct {
 	LogCosign *LogCosign `protobuf:"bytes,3,opt,name=log_cosign,json=logCosign,proto3,oneof"`
 }
 
+type Frame_LogQuery struct {
+	LogQuery *LogQuery `protobuf:"bytes,15,opt,name=log_query,json=logQuery,proto3,oneof"`
+}
+
 type Frame_Propose struct {
 	Propose *Propose `protobuf:"bytes,4,opt,name=propose,proto3,oneof"`
 }
@@ -305,7 +319,7 @@ type Frame_LabelTable struct {
 }
 
 type Frame_Receipts struct {
-	Receipts *Chunk `protobuf:"bytes,11,opt,name=receipts,proto3,oneof"`
+	Receipts *Receipts `protobuf:"bytes,11,opt,name=receipts,proto3,oneof"`
 }
 
 type Frame_Finish struct {
@@ -325,6 +339,8 @@ func (*Frame_Hello) isFrame_Body() {}
 func (*Frame_LogHead) isFrame_Body() {}
 
 func (*Frame_LogCosign) isFrame_Body() {}
+
+func (*Frame_LogQuery) isFrame_Body() {}
 
 func (*Frame_Propose) isFrame_Body() {}
 
@@ -348,17 +364,16 @@ func (*Frame_Working) isFrame_Body() {}
 
 func (*Frame_Abort) isFrame_Body() {}
 
-// Hello opens a stream. Both sides must agree on every field but the last two
-// before anything else is said.
+// Hello opens a stream. Both sides must agree on every field, but for the clock
+// within the agreement's tolerance, before anything else is said.
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Agreement     []byte                 `protobuf:"bytes,2,opt,name=agreement,proto3" json:"agreement,omitempty"`                  // 32 bytes
 	RulesHash     []byte                 `protobuf:"bytes,3,opt,name=rules_hash,json=rulesHash,proto3" json:"rules_hash,omitempty"` // 32 bytes
 	Normalisation string                 `protobuf:"bytes,4,opt,name=normalisation,proto3" json:"normalisation,omitempty"`
-	Canary        []byte                 `protobuf:"bytes,5,opt,name=canary,proto3" json:"canary,omitempty"`                                    // 32 bytes
-	UnixSeconds   int64                  `protobuf:"varint,6,opt,name=unix_seconds,json=unixSeconds,proto3" json:"unix_seconds,omitempty"`      // the sender's clock
-	KnownLogSize  uint64                 `protobuf:"varint,7,opt,name=known_log_size,json=knownLogSize,proto3" json:"known_log_size,omitempty"` // the receiver's log as the sender last countersigned it
+	Canary        []byte                 `protobuf:"bytes,5,opt,name=canary,proto3" json:"canary,omitempty"`                               // 32 bytes
+	UnixSeconds   int64                  `protobuf:"varint,6,opt,name=unix_seconds,json=unixSeconds,proto3" json:"unix_seconds,omitempty"` // the sender's clock
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -435,15 +450,53 @@ func (x *Hello) GetUnixSeconds() int64 {
 	return 0
 }
 
-func (x *Hello) GetKnownLogSize() uint64 {
+// LogQuery asks for the other side's log head.
+type LogQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KnownSize     uint64                 `protobuf:"varint,1,opt,name=known_size,json=knownSize,proto3" json:"known_size,omitempty"` // of the other side's log, as the asker last countersigned it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogQuery) Reset() {
+	*x = LogQuery{}
+	mi := &file_wire_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogQuery) ProtoMessage() {}
+
+func (x *LogQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[2]
 	if x != nil {
-		return x.KnownLogSize
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogQuery.ProtoReflect.Descriptor instead.
+func (*LogQuery) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *LogQuery) GetKnownSize() uint64 {
+	if x != nil {
+		return x.KnownSize
 	}
 	return 0
 }
 
-// LogHead is the sender's signed log head with the proof that it extends the
-// log of known_log_size entries.
+// LogHead answers LogQuery: a signed log head with the proof that it extends the
+// log of known_size entries.
 type LogHead struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Checkpoint    []byte                 `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // a signed note
@@ -454,7 +507,7 @@ type LogHead struct {
 
 func (x *LogHead) Reset() {
 	*x = LogHead{}
-	mi := &file_wire_proto_msgTypes[2]
+	mi := &file_wire_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +519,7 @@ func (x *LogHead) String() string {
 func (*LogHead) ProtoMessage() {}
 
 func (x *LogHead) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[2]
+	mi := &file_wire_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +532,7 @@ func (x *LogHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogHead.ProtoReflect.Descriptor instead.
 func (*LogHead) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{2}
+	return file_wire_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *LogHead) GetCheckpoint() []byte {
@@ -506,7 +559,7 @@ type LogCosign struct {
 
 func (x *LogCosign) Reset() {
 	*x = LogCosign{}
-	mi := &file_wire_proto_msgTypes[3]
+	mi := &file_wire_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +571,7 @@ func (x *LogCosign) String() string {
 func (*LogCosign) ProtoMessage() {}
 
 func (x *LogCosign) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[3]
+	mi := &file_wire_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +584,7 @@ func (x *LogCosign) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogCosign.ProtoReflect.Descriptor instead.
 func (*LogCosign) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{3}
+	return file_wire_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *LogCosign) GetCheckpoint() []byte {
@@ -552,7 +605,7 @@ type Signature struct {
 
 func (x *Signature) Reset() {
 	*x = Signature{}
-	mi := &file_wire_proto_msgTypes[4]
+	mi := &file_wire_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +617,7 @@ func (x *Signature) String() string {
 func (*Signature) ProtoMessage() {}
 
 func (x *Signature) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[4]
+	mi := &file_wire_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +630,7 @@ func (x *Signature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signature.ProtoReflect.Descriptor instead.
 func (*Signature) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{4}
+	return file_wire_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Signature) GetEd25519() []byte {
@@ -606,7 +659,7 @@ type Approval struct {
 
 func (x *Approval) Reset() {
 	*x = Approval{}
-	mi := &file_wire_proto_msgTypes[5]
+	mi := &file_wire_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -618,7 +671,7 @@ func (x *Approval) String() string {
 func (*Approval) ProtoMessage() {}
 
 func (x *Approval) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[5]
+	mi := &file_wire_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,7 +684,7 @@ func (x *Approval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approval.ProtoReflect.Descriptor instead.
 func (*Approval) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{5}
+	return file_wire_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Approval) GetUser() string {
@@ -660,14 +713,15 @@ type Propose struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Proposal      []byte                 `protobuf:"bytes,1,opt,name=proposal,proto3" json:"proposal,omitempty"` // canonical JSON
 	Signature     *Signature             `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
-	Approvals     []*Approval            `protobuf:"bytes,3,rep,name=approvals,proto3" json:"approvals,omitempty"` // the first is the proposing user's
+	UserSignature []byte                 `protobuf:"bytes,3,opt,name=user_signature,json=userSignature,proto3" json:"user_signature,omitempty"` // the proposing user's, Ed25519
+	Approvals     []*Approval            `protobuf:"bytes,4,rep,name=approvals,proto3" json:"approvals,omitempty"`                              // of the proposer's other operators
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Propose) Reset() {
 	*x = Propose{}
-	mi := &file_wire_proto_msgTypes[6]
+	mi := &file_wire_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +733,7 @@ func (x *Propose) String() string {
 func (*Propose) ProtoMessage() {}
 
 func (x *Propose) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[6]
+	mi := &file_wire_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +746,7 @@ func (x *Propose) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Propose.ProtoReflect.Descriptor instead.
 func (*Propose) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{6}
+	return file_wire_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Propose) GetProposal() []byte {
@@ -705,6 +759,13 @@ func (x *Propose) GetProposal() []byte {
 func (x *Propose) GetSignature() *Signature {
 	if x != nil {
 		return x.Signature
+	}
+	return nil
+}
+
+func (x *Propose) GetUserSignature() []byte {
+	if x != nil {
+		return x.UserSignature
 	}
 	return nil
 }
@@ -726,7 +787,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_wire_proto_msgTypes[7]
+	mi := &file_wire_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -738,7 +799,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[7]
+	mi := &file_wire_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -751,7 +812,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{7}
+	return file_wire_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Resume) GetSession() []byte {
@@ -775,7 +836,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_wire_proto_msgTypes[8]
+	mi := &file_wire_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +848,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[8]
+	mi := &file_wire_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +861,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{8}
+	return file_wire_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Decision) GetState() Decision_State {
@@ -852,7 +913,7 @@ type Start struct {
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_wire_proto_msgTypes[9]
+	mi := &file_wire_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +925,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[9]
+	mi := &file_wire_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +938,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{9}
+	return file_wire_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Start) GetSession() []byte {
@@ -926,7 +987,7 @@ type Engine struct {
 
 func (x *Engine) Reset() {
 	*x = Engine{}
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -938,7 +999,7 @@ func (x *Engine) String() string {
 func (*Engine) ProtoMessage() {}
 
 func (x *Engine) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -951,7 +1012,7 @@ func (x *Engine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Engine.ProtoReflect.Descriptor instead.
 func (*Engine) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{10}
+	return file_wire_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Engine) GetKind() uint32 {
@@ -968,18 +1029,17 @@ func (x *Engine) GetPayload() []byte {
 	return nil
 }
 
-// Chunk is a piece of a longer sequence of equal parts.
+// Chunk is a batch of a sequence of parts whose number both sides know.
 type Chunk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Payload       []byte                 `protobuf:"bytes,1,opt,name=payload,proto3" json:"payload,omitempty"`
-	Last          bool                   `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -991,7 +1051,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1004,7 +1064,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{11}
+	return file_wire_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Chunk) GetPayload() []byte {
@@ -1014,11 +1074,57 @@ func (x *Chunk) GetPayload() []byte {
 	return nil
 }
 
-func (x *Chunk) GetLast() bool {
+// Receipts carries a batch of tags, each followed by its receipt.
+type Receipts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Total         uint64                 `protobuf:"varint,1,opt,name=total,proto3" json:"total,omitempty"` // of all batches
+	Payload       []byte                 `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Receipts) Reset() {
+	*x = Receipts{}
+	mi := &file_wire_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Receipts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Receipts) ProtoMessage() {}
+
+func (x *Receipts) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[13]
 	if x != nil {
-		return x.Last
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
 	}
-	return false
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Receipts.ProtoReflect.Descriptor instead.
+func (*Receipts) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Receipts) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *Receipts) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
 }
 
 // Finish signs the transcript.
@@ -1032,7 +1138,7 @@ type Finish struct {
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1150,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1163,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{12}
+	return file_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Finish) GetTranscript() []byte {
@@ -1084,7 +1190,7 @@ type Working struct {
 
 func (x *Working) Reset() {
 	*x = Working{}
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1202,7 @@ func (x *Working) String() string {
 func (*Working) ProtoMessage() {}
 
 func (x *Working) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1215,7 @@ func (x *Working) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Working.ProtoReflect.Descriptor instead.
 func (*Working) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{13}
+	return file_wire_proto_rawDescGZIP(), []int{15}
 }
 
 // Abort ends the stream. The code is all the peer learns.
@@ -1123,7 +1229,7 @@ type Abort struct {
 
 func (x *Abort) Reset() {
 	*x = Abort{}
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1241,7 @@ func (x *Abort) String() string {
 func (*Abort) ProtoMessage() {}
 
 func (x *Abort) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1254,7 @@ func (x *Abort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Abort.ProtoReflect.Descriptor instead.
 func (*Abort) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{14}
+	return file_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Abort) GetCode() string {
@@ -1170,12 +1276,13 @@ var File_wire_proto protoreflect.FileDescriptor
 const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"wire.proto\x12\vsymbolon.v1\"\xc9\x05\n" +
+	"wire.proto\x12\vsymbolon.v1\"\x82\x06\n" +
 	"\x05Frame\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x12.symbolon.v1.HelloH\x00R\x05hello\x121\n" +
 	"\blog_head\x18\x02 \x01(\v2\x14.symbolon.v1.LogHeadH\x00R\alogHead\x127\n" +
 	"\n" +
-	"log_cosign\x18\x03 \x01(\v2\x16.symbolon.v1.LogCosignH\x00R\tlogCosign\x120\n" +
+	"log_cosign\x18\x03 \x01(\v2\x16.symbolon.v1.LogCosignH\x00R\tlogCosign\x124\n" +
+	"\tlog_query\x18\x0f \x01(\v2\x15.symbolon.v1.LogQueryH\x00R\blogQuery\x120\n" +
 	"\apropose\x18\x04 \x01(\v2\x14.symbolon.v1.ProposeH\x00R\apropose\x12-\n" +
 	"\x06resume\x18\x05 \x01(\v2\x13.symbolon.v1.ResumeH\x00R\x06resume\x123\n" +
 	"\bdecision\x18\x06 \x01(\v2\x15.symbolon.v1.DecisionH\x00R\bdecision\x12*\n" +
@@ -1184,12 +1291,12 @@ const file_wire_proto_rawDesc = "" +
 	"\rlabel_entries\x18\t \x01(\v2\x12.symbolon.v1.ChunkH\x00R\flabelEntries\x125\n" +
 	"\vlabel_table\x18\n" +
 	" \x01(\v2\x12.symbolon.v1.ChunkH\x00R\n" +
-	"labelTable\x120\n" +
-	"\breceipts\x18\v \x01(\v2\x12.symbolon.v1.ChunkH\x00R\breceipts\x12-\n" +
+	"labelTable\x123\n" +
+	"\breceipts\x18\v \x01(\v2\x15.symbolon.v1.ReceiptsH\x00R\breceipts\x12-\n" +
 	"\x06finish\x18\f \x01(\v2\x13.symbolon.v1.FinishH\x00R\x06finish\x120\n" +
 	"\aworking\x18\r \x01(\v2\x14.symbolon.v1.WorkingH\x00R\aworking\x12*\n" +
 	"\x05abort\x18\x0e \x01(\v2\x12.symbolon.v1.AbortH\x00R\x05abortB\x06\n" +
-	"\x04body\"\xe5\x01\n" +
+	"\x04body\"\xbf\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1c\n" +
 	"\tagreement\x18\x02 \x01(\fR\tagreement\x12\x1d\n" +
@@ -1197,8 +1304,10 @@ const file_wire_proto_rawDesc = "" +
 	"rules_hash\x18\x03 \x01(\fR\trulesHash\x12$\n" +
 	"\rnormalisation\x18\x04 \x01(\tR\rnormalisation\x12\x16\n" +
 	"\x06canary\x18\x05 \x01(\fR\x06canary\x12!\n" +
-	"\funix_seconds\x18\x06 \x01(\x03R\vunixSeconds\x12$\n" +
-	"\x0eknown_log_size\x18\a \x01(\x04R\fknownLogSize\"?\n" +
+	"\funix_seconds\x18\x06 \x01(\x03R\vunixSeconds\")\n" +
+	"\bLogQuery\x12\x1d\n" +
+	"\n" +
+	"known_size\x18\x01 \x01(\x04R\tknownSize\"?\n" +
 	"\aLogHead\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\fR\n" +
@@ -1215,11 +1324,12 @@ const file_wire_proto_rawDesc = "" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x02 \x01(\fR\tpublicKey\x12\x1c\n" +
-	"\tsignature\x18\x03 \x01(\fR\tsignature\"\x90\x01\n" +
+	"\tsignature\x18\x03 \x01(\fR\tsignature\"\xb7\x01\n" +
 	"\aPropose\x12\x1a\n" +
 	"\bproposal\x18\x01 \x01(\fR\bproposal\x124\n" +
-	"\tsignature\x18\x02 \x01(\v2\x16.symbolon.v1.SignatureR\tsignature\x123\n" +
-	"\tapprovals\x18\x03 \x03(\v2\x15.symbolon.v1.ApprovalR\tapprovals\"\"\n" +
+	"\tsignature\x18\x02 \x01(\v2\x16.symbolon.v1.SignatureR\tsignature\x12%\n" +
+	"\x0euser_signature\x18\x03 \x01(\fR\ruserSignature\x123\n" +
+	"\tapprovals\x18\x04 \x03(\v2\x15.symbolon.v1.ApprovalR\tapprovals\"\"\n" +
 	"\x06Resume\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\"\x9f\x02\n" +
 	"\bDecision\x121\n" +
@@ -1242,10 +1352,12 @@ const file_wire_proto_rawDesc = "" +
 	"commitment\"6\n" +
 	"\x06Engine\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x18\n" +
-	"\apayload\x18\x02 \x01(\fR\apayload\"5\n" +
+	"\apayload\x18\x02 \x01(\fR\apayload\"!\n" +
 	"\x05Chunk\x12\x18\n" +
-	"\apayload\x18\x01 \x01(\fR\apayload\x12\x12\n" +
-	"\x04last\x18\x02 \x01(\bR\x04last\"^\n" +
+	"\apayload\x18\x01 \x01(\fR\apayload\":\n" +
+	"\bReceipts\x12\x14\n" +
+	"\x05total\x18\x01 \x01(\x04R\x05total\x12\x18\n" +
+	"\apayload\x18\x02 \x01(\fR\apayload\"^\n" +
 	"\x06Finish\x12\x1e\n" +
 	"\n" +
 	"transcript\x18\x01 \x01(\fR\n" +
@@ -1271,53 +1383,56 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_wire_proto_goTypes = []any{
 	(Decision_State)(0), // 0: symbolon.v1.Decision.State
 	(*Frame)(nil),       // 1: symbolon.v1.Frame
 	(*Hello)(nil),       // 2: symbolon.v1.Hello
-	(*LogHead)(nil),     // 3: symbolon.v1.LogHead
-	(*LogCosign)(nil),   // 4: symbolon.v1.LogCosign
-	(*Signature)(nil),   // 5: symbolon.v1.Signature
-	(*Approval)(nil),    // 6: symbolon.v1.Approval
-	(*Propose)(nil),     // 7: symbolon.v1.Propose
-	(*Resume)(nil),      // 8: symbolon.v1.Resume
-	(*Decision)(nil),    // 9: symbolon.v1.Decision
-	(*Start)(nil),       // 10: symbolon.v1.Start
-	(*Engine)(nil),      // 11: symbolon.v1.Engine
-	(*Chunk)(nil),       // 12: symbolon.v1.Chunk
-	(*Finish)(nil),      // 13: symbolon.v1.Finish
-	(*Working)(nil),     // 14: symbolon.v1.Working
-	(*Abort)(nil),       // 15: symbolon.v1.Abort
+	(*LogQuery)(nil),    // 3: symbolon.v1.LogQuery
+	(*LogHead)(nil),     // 4: symbolon.v1.LogHead
+	(*LogCosign)(nil),   // 5: symbolon.v1.LogCosign
+	(*Signature)(nil),   // 6: symbolon.v1.Signature
+	(*Approval)(nil),    // 7: symbolon.v1.Approval
+	(*Propose)(nil),     // 8: symbolon.v1.Propose
+	(*Resume)(nil),      // 9: symbolon.v1.Resume
+	(*Decision)(nil),    // 10: symbolon.v1.Decision
+	(*Start)(nil),       // 11: symbolon.v1.Start
+	(*Engine)(nil),      // 12: symbolon.v1.Engine
+	(*Chunk)(nil),       // 13: symbolon.v1.Chunk
+	(*Receipts)(nil),    // 14: symbolon.v1.Receipts
+	(*Finish)(nil),      // 15: symbolon.v1.Finish
+	(*Working)(nil),     // 16: symbolon.v1.Working
+	(*Abort)(nil),       // 17: symbolon.v1.Abort
 }
 var file_wire_proto_depIdxs = []int32{
 	2,  // 0: symbolon.v1.Frame.hello:type_name -> symbolon.v1.Hello
-	3,  // 1: symbolon.v1.Frame.log_head:type_name -> symbolon.v1.LogHead
-	4,  // 2: symbolon.v1.Frame.log_cosign:type_name -> symbolon.v1.LogCosign
-	7,  // 3: symbolon.v1.Frame.propose:type_name -> symbolon.v1.Propose
-	8,  // 4: symbolon.v1.Frame.resume:type_name -> symbolon.v1.Resume
-	9,  // 5: symbolon.v1.Frame.decision:type_name -> symbolon.v1.Decision
-	10, // 6: symbolon.v1.Frame.start:type_name -> symbolon.v1.Start
-	11, // 7: symbolon.v1.Frame.engine:type_name -> symbolon.v1.Engine
-	12, // 8: symbolon.v1.Frame.label_entries:type_name -> symbolon.v1.Chunk
-	12, // 9: symbolon.v1.Frame.label_table:type_name -> symbolon.v1.Chunk
-	12, // 10: symbolon.v1.Frame.receipts:type_name -> symbolon.v1.Chunk
-	13, // 11: symbolon.v1.Frame.finish:type_name -> symbolon.v1.Finish
-	14, // 12: symbolon.v1.Frame.working:type_name -> symbolon.v1.Working
-	15, // 13: symbolon.v1.Frame.abort:type_name -> symbolon.v1.Abort
-	5,  // 14: symbolon.v1.Propose.signature:type_name -> symbolon.v1.Signature
-	6,  // 15: symbolon.v1.Propose.approvals:type_name -> symbolon.v1.Approval
-	0,  // 16: symbolon.v1.Decision.state:type_name -> symbolon.v1.Decision.State
-	6,  // 17: symbolon.v1.Decision.approvals:type_name -> symbolon.v1.Approval
-	5,  // 18: symbolon.v1.Decision.signature:type_name -> symbolon.v1.Signature
-	5,  // 19: symbolon.v1.Finish.signature:type_name -> symbolon.v1.Signature
-	1,  // 20: symbolon.v1.Peer.Session:input_type -> symbolon.v1.Frame
-	1,  // 21: symbolon.v1.Peer.Session:output_type -> symbolon.v1.Frame
-	21, // [21:22] is the sub-list for method output_type
-	20, // [20:21] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	4,  // 1: symbolon.v1.Frame.log_head:type_name -> symbolon.v1.LogHead
+	5,  // 2: symbolon.v1.Frame.log_cosign:type_name -> symbolon.v1.LogCosign
+	3,  // 3: symbolon.v1.Frame.log_query:type_name -> symbolon.v1.LogQuery
+	8,  // 4: symbolon.v1.Frame.propose:type_name -> symbolon.v1.Propose
+	9,  // 5: symbolon.v1.Frame.resume:type_name -> symbolon.v1.Resume
+	10, // 6: symbolon.v1.Frame.decision:type_name -> symbolon.v1.Decision
+	11, // 7: symbolon.v1.Frame.start:type_name -> symbolon.v1.Start
+	12, // 8: symbolon.v1.Frame.engine:type_name -> symbolon.v1.Engine
+	13, // 9: symbolon.v1.Frame.label_entries:type_name -> symbolon.v1.Chunk
+	13, // 10: symbolon.v1.Frame.label_table:type_name -> symbolon.v1.Chunk
+	14, // 11: symbolon.v1.Frame.receipts:type_name -> symbolon.v1.Receipts
+	15, // 12: symbolon.v1.Frame.finish:type_name -> symbolon.v1.Finish
+	16, // 13: symbolon.v1.Frame.working:type_name -> symbolon.v1.Working
+	17, // 14: symbolon.v1.Frame.abort:type_name -> symbolon.v1.Abort
+	6,  // 15: symbolon.v1.Propose.signature:type_name -> symbolon.v1.Signature
+	7,  // 16: symbolon.v1.Propose.approvals:type_name -> symbolon.v1.Approval
+	0,  // 17: symbolon.v1.Decision.state:type_name -> symbolon.v1.Decision.State
+	7,  // 18: symbolon.v1.Decision.approvals:type_name -> symbolon.v1.Approval
+	6,  // 19: symbolon.v1.Decision.signature:type_name -> symbolon.v1.Signature
+	6,  // 20: symbolon.v1.Finish.signature:type_name -> symbolon.v1.Signature
+	1,  // 21: symbolon.v1.Peer.Session:input_type -> symbolon.v1.Frame
+	1,  // 22: symbolon.v1.Peer.Session:output_type -> symbolon.v1.Frame
+	22, // [22:23] is the sub-list for method output_type
+	21, // [21:22] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -1329,6 +1444,7 @@ func file_wire_proto_init() {
 		(*Frame_Hello)(nil),
 		(*Frame_LogHead)(nil),
 		(*Frame_LogCosign)(nil),
+		(*Frame_LogQuery)(nil),
 		(*Frame_Propose)(nil),
 		(*Frame_Resume)(nil),
 		(*Frame_Decision)(nil),
@@ -1347,7 +1463,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
