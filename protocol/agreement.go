@@ -148,9 +148,6 @@ const (
 // LearnsProposer lets whoever proposes a session receive its result.
 const LearnsProposer = "proposer"
 
-// Engines by their name in an agreement.
-const EngineDH = "dh"
-
 // Bytes returns the canonical JSON of a.
 func (a *Agreement) Bytes() ([]byte, error) {
 	raw, err := json.Marshal(a)
@@ -341,13 +338,10 @@ func (a *Agreement) validateModes() error {
 }
 
 func (a *Agreement) validateEngine() error {
-	switch a.Engine {
-	case EngineDH:
-		if a.Security != psi.SemiHonest {
-			return fmt.Errorf("engine %q is semi-honest and the agreement must say so, not %q", a.Engine, a.Security)
+	for _, m := range a.Modes {
+		if err := CheckEngine(a.Engine, a.Security, m); err != nil {
+			return err
 		}
-	default:
-		return fmt.Errorf("engine %q is unknown", a.Engine)
 	}
 	return nil
 }

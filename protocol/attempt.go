@@ -3,12 +3,10 @@ package protocol
 import (
 	"bytes"
 	"crypto/subtle"
-	"fmt"
 
 	"github.com/symbolon/symbolon/keys"
 	"github.com/symbolon/symbolon/protocol/wirepb"
 	"github.com/symbolon/symbolon/psi"
-	"github.com/symbolon/symbolon/psi/dhpsi"
 )
 
 // session is one session as a running attempt sees it; both sides hold equal
@@ -236,21 +234,4 @@ func wireSignature(s keys.Signature) *wirepb.Signature {
 
 func signatureOf(s *wirepb.Signature) keys.Signature {
 	return keys.Signature{Ed25519: s.GetEd25519(), MLDSA65: s.GetMlDsa_65()}
-}
-
-// newSender and newReceiver introduce the engines.
-func newSender(engine string, p psi.Params, items []psi.Item, o psi.Options) (psi.Sender, error) {
-	switch engine {
-	case EngineDH:
-		return dhpsi.NewSender(p, items, o)
-	}
-	return nil, fmt.Errorf("engine %q is unknown", engine)
-}
-
-func newReceiver(engine string, p psi.Params, items []psi.Item, o psi.Options) (psi.Receiver, error) {
-	switch engine {
-	case EngineDH:
-		return dhpsi.NewReceiver(p, items, o)
-	}
-	return nil, fmt.Errorf("engine %q is unknown", engine)
 }

@@ -32,7 +32,7 @@ func (e *rounds) labelParams() psi.LabelParams {
 
 // send runs the sender's side.
 func (e *rounds) send(items []psi.Item, o psi.Options, r *attemptResult) error {
-	party, err := newSender(e.agreement.Engine, e.params, items, o)
+	party, err := NewSender(e.agreement.Engine, e.params, items, o)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (e *rounds) recvReceipts(out *psi.Outputs, r *attemptResult) error {
 
 // receive runs the receiver's side.
 func (e *rounds) receive(items []psi.Item, o psi.Options, r *attemptResult) error {
-	party, err := newReceiver(e.agreement.Engine, e.params, items, o)
+	party, err := NewReceiver(e.agreement.Engine, e.params, items, o)
 	if err != nil {
 		return err
 	}

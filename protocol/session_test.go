@@ -216,9 +216,27 @@ func wantIDs(prefix string, lo, hi int) []string {
 }
 
 func TestSession(t *testing.T) {
-	for _, mode := range []psi.Mode{psi.ModeIntersection, psi.ModeMutual, psi.ModeCardinality} {
-		t.Run(string(mode), func(t *testing.T) {
-			north, south, agreement := pair(t, nil)
+	for _, tt := range []struct {
+		engine   string
+		security psi.Security
+		mode     psi.Mode
+	}{
+		{EngineDH, psi.SemiHonest, psi.ModeIntersection},
+		{EngineDH, psi.SemiHonest, psi.ModeMutual},
+		{EngineDH, psi.SemiHonest, psi.ModeCardinality},
+		{EngineVOLE, psi.Malicious, psi.ModeIntersection},
+		{EngineVOLE, psi.Malicious, psi.ModeMutual},
+		{EngineVOLE, psi.SemiHonest, psi.ModeMutual},
+	} {
+		mode := tt.mode
+		t.Run(fmt.Sprintf("%s %s %s", tt.engine, tt.security, mode), func(t *testing.T) {
+			t.Parallel()
+			north, south, agreement := pair(t, func(a *Agreement) {
+				a.Engine, a.Security = tt.engine, tt.security
+				if mode != psi.ModeCardinality {
+					a.Modes, a.CardinalityRule = []psi.Mode{mode}, ""
+				}
+			})
 			out, err := north.match(agreement, mode)
 			must(t, err)
 			if mode == psi.ModeCardinality {
