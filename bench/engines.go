@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/symbolon/symbolon/protocol"
 	"github.com/symbolon/symbolon/psi"
-	"github.com/symbolon/symbolon/psi/dhpsi"
 )
 
 // engine makes both parties of a run.
@@ -20,18 +20,8 @@ type engine struct {
 	newReceiver func(psi.Params, []psi.Item, psi.Options) (psi.Receiver, error)
 }
 
-var engines = []engine{
-	{
-		name:     "dh",
-		security: []psi.Security{psi.SemiHonest},
-		newSender: func(p psi.Params, items []psi.Item, o psi.Options) (psi.Sender, error) {
-			return dhpsi.NewSender(p, items, o)
-		},
-		newReceiver: func(p psi.Params, items []psi.Item, o psi.Options) (psi.Receiver, error) {
-			return dhpsi.NewReceiver(p, items, o)
-		},
-	},
-	{
+var engines = append(realEngines(),
+	engine{
 		name:     "naive",
 		security: []psi.Security{psi.SemiHonest},
 		insecure: true,
@@ -42,6 +32,24 @@ var engines = []engine{
 			return newNaiveReceiver(p, items, o), nil
 		},
 	},
+)
+
+// realEngines are those that an agreement can name.
+func realEngines() []engine {
+	var all []engine
+	for _, name := range protocol.Engines() {
+		all = append(all, engine{
+			name:     name,
+			security: protocol.EngineSecurity(name),
+			newSender: func(p psi.Params, items []psi.Item, o psi.Options) (psi.Sender, error) {
+				return protocol.NewSender(name, p, items, o)
+			},
+			newReceiver: func(p psi.Params, items []psi.Item, o psi.Options) (psi.Receiver, error) {
+				return protocol.NewReceiver(name, p, items, o)
+			},
+		})
+	}
+	return all
 }
 
 // Engines returns the names of the engines that PSI can measure.

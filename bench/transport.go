@@ -97,14 +97,21 @@ func (c *memoryConn) Recv(ctx context.Context) (psi.Message, error) {
 	case <-ctx.Done():
 		return psi.Message{}, ctx.Err()
 	}
-	if wait := time.Until(d.at); c.delay > 0 && wait > 0 {
-		t := time.NewTimer(wait)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return psi.Message{}, ctx.Err()
-		}
+	return d.Message, sleepUntil(ctx, d.at)
+}
+
+// sleepUntil waits for a time; the zero time has passed.
+func sleepUntil(ctx context.Context, at time.Time) error {
+	wait := time.Until(at)
+	if wait <= 0 {
+		return nil
 	}
-	return d.Message, nil
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
