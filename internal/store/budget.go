@@ -32,19 +32,18 @@ var (
 	ErrClock = errors.New("clock stands before the last charge")
 )
 
-// Charge is what one attempt costs. ItemsIn counts the peer's padded items by
-// which it can learn about our records (it receives, or the mode is mutual),
-// ItemsOut ours by which we can learn about the peer's; a direction that tells
-// nobody anything costs 0. So both sides of a session charge the same sums, and
-// each enforces the caps on both.
+// Charge is what one attempt, or a part of it, costs. ItemsIn counts the peer's
+// padded items, ItemsOut ours, so both sides of a session charge the same sums,
+// and each enforces the caps on both. Where a direction tells nobody anything,
+// the caller may charge 0 for it.
 type Charge struct {
 	At                time.Time
 	ItemsIn, ItemsOut int64
 }
 
 // Limits are an agreement's caps on one peer. Each is positive; NoLimit lifts
-// one. Item limits hold for each direction on its own; ItemsPerSession bounds each
-// attempt, since all attempts have the same items.
+// one. Item limits hold for each direction on its own; ItemsPerSession bounds
+// the sum of each attempt, since all attempts have the same items.
 type Limits struct {
 	ItemsPerSession int64
 	ItemsPerDay     int64
@@ -71,20 +70,22 @@ func (l Limits) validate() error {
 type OverBudgetError struct {
 	// Which is the cap: "items in per session", "items out per day", ...
 	Which string
-	// Used is what the last 24 hours have used, Asked what the attempt adds.
+	// Used is what the last 24 hours, or the attempt so far, have used; Asked is
+	// what was to be added.
 	Limit, Used, Asked int64
-	// RetryAfter is when the attempt would fit, if nothing else is charged; 0
+	// RetryAfter is when it would fit, if nothing else is charged; 0
 	// means never.
 	RetryAfter time.Duration
 }
 
 // Error implements error.
 func (e *OverBudgetError) Error() string {
-	msg := fmt.Sprintf("store: over budget: %d %s, the limit is %d and %d are used", e.Asked, e.Which, e.Limit, e.Used)
+	msg := fmt.Sprintf("store: over budget: asked for %d %s, the limit is %d and %d are used", e.Asked, e.Which, e.Limit, e.Used)
 	if e.RetryAfter == 0 {
 		return msg + "; it will never fit"
 	}
-	return fmt.Sprintf("%s; fits in %v", msg, e.RetryAfter.Round(time.Second))
+	// Rounded up: "fits in 0s" would send the operator in a circle.
+	return fmt.Sprintf("%s; fits in %v", msg, (e.RetryAfter + time.Second - 1).Truncate(time.Second))
 }
 
 // Usage is what a peer has used in the last 24 hours, over all agreements and
@@ -110,7 +111,9 @@ func windowStart(now time.Time) int64 { return millis(now) - BudgetWindow.Millis
 // all earlier ones, or it is ErrTooManyAttempts, like one beyond the limit. The
 // session must be approved or aborted (ErrState). A charge over a cap, counting
 // all the peer's charges of the last 24 hours, is an *OverBudgetError; a clock
-// far before the newest charge is ErrClock. Nothing of the attempt may leave the
+// far before the newest charge is ErrClock; a revoked peer, or an agreement that
+// is not in force, is ErrState: looking here, in the transaction, makes a
+// revocation or suspension count at once. Nothing of the attempt may leave the
 // node before the transaction has ended: a number given twice would repeat a
 // mask.
 func (tx *Tx) BeginAttempt(session string, number int, c Charge, l Limits) (int, error) {
@@ -128,6 +131,7 @@ func (tx *Tx) BeginAttempt(session string, number int, c Charge, l Limits) (int,
 	if number <= s.Attempts || number > l.MaxAttempts {
 		return 0, fmt.Errorf("store: %s: %w: attempt %d after %d of at most %d", what, ErrTooManyAttempts, number, s.Attempts, l.MaxAttempts)
 	}
+	s.Attempts = number
 	if err := tx.charge(s, c, l); err != nil {
 		return 0, err
 	}
@@ -158,13 +162,16 @@ func (tx *Tx) CheckBudget(peerRoot string, c Charge, l Limits) error {
 	return tx.checkBudget(Session{PeerRoot: peerRoot}, c, l)
 }
 
-// charge books c unless it breaks a cap.
+// charge books c to the current attempt unless it breaks a cap.
 func (tx *Tx) charge(s Session, c Charge, l Limits) error {
 	if err := l.validate(); err != nil {
 		return err
 	}
 	if min(c.ItemsIn, c.ItemsOut) < 0 || max(c.ItemsIn, c.ItemsOut) > maxCharge {
 		return fmt.Errorf("store: charge of %d in and %d out is outside [0, 2^40]", c.ItemsIn, c.ItemsOut)
+	}
+	if err := tx.checkStanding(s); err != nil {
+		return err
 	}
 	at, err := tx.chargeTime(c.At)
 	if err != nil {
@@ -173,9 +180,30 @@ func (tx *Tx) charge(s Session, c Charge, l Limits) error {
 	if err := tx.checkBudget(s, c, l); err != nil {
 		return err
 	}
-	_, err = tx.exec("charging session "+short(s.ID), `INSERT INTO charges (peer_root, agreement, session, at, items_in, items_out)
-		VALUES (?, ?, ?, ?, ?, ?)`, s.PeerRoot, s.Agreement, s.ID, at, c.ItemsIn, c.ItemsOut)
+	_, err = tx.exec("charging session "+short(s.ID), `INSERT INTO charges
+		(peer_root, agreement, session, attempt, at, items_in, items_out) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		s.PeerRoot, s.Agreement, s.ID, s.Attempts, at, c.ItemsIn, c.ItemsOut)
 	return err
+}
+
+// checkStanding returns ErrState if the peer is revoked or the agreement not in
+// force.
+func (tx *Tx) checkStanding(s Session) error {
+	p, err := tx.PeerByRoot(s.PeerRoot)
+	if err != nil {
+		return err
+	}
+	a, err := tx.Agreement(s.Agreement)
+	if err != nil {
+		return err
+	}
+	switch {
+	case p.Status != StatusActive:
+		return fmt.Errorf("store: peer %s is %s: %w", quote(p.Name), p.Status, ErrState)
+	case a.State != AgreementInForce:
+		return fmt.Errorf("store: agreement %s is %s: %w", short(a.ID), a.State, ErrState)
+	}
+	return nil
 }
 
 // chargeTime returns the time to book a charge at: now, or the newest charge's
@@ -208,12 +236,18 @@ type booked struct {
 
 // checkBudget returns an *OverBudgetError if the charge breaks a cap.
 func (tx *Tx) checkBudget(s Session, c Charge, l Limits) error {
+	var in, out int64 // of this attempt so far
+	err := tx.q.QueryRow(`SELECT coalesce(sum(items_in), 0), coalesce(sum(items_out), 0) FROM charges
+		WHERE peer_root = ? AND session = ? AND attempt = ?`, s.PeerRoot, s.ID, s.Attempts).Scan(&in, &out)
+	if err != nil {
+		return wrap("charges", err)
+	}
 	for _, d := range []struct {
-		which string
-		n     int64
-	}{{"items in per session", c.ItemsIn}, {"items out per session", c.ItemsOut}} {
-		if d.n > l.ItemsPerSession {
-			return &OverBudgetError{Which: d.which, Limit: l.ItemsPerSession, Asked: d.n}
+		which       string
+		used, asked int64
+	}{{"items in per session", in, c.ItemsIn}, {"items out per session", out, c.ItemsOut}} {
+		if d.asked > l.ItemsPerSession-d.used {
+			return &OverBudgetError{Which: d.which, Limit: l.ItemsPerSession, Used: d.used, Asked: d.asked}
 		}
 	}
 	charges, err := list(tx.Reader, "charges", func(rows *sql.Rows) (b booked, err error) {
@@ -224,19 +258,19 @@ func (tx *Tx) checkBudget(s Session, c Charge, l Limits) error {
 		return err
 	}
 	// Each cap sees the charges as the units that leave the window in turn.
-	in := make([]unit, 0, len(charges))
-	out := make([]unit, 0, len(charges))
+	ins := make([]unit, 0, len(charges))
+	outs := make([]unit, 0, len(charges))
 	for _, b := range charges {
-		in = append(in, unit{b.at, b.in})
-		out = append(out, unit{b.at, b.out})
+		ins = append(ins, unit{b.at, b.in})
+		outs = append(outs, unit{b.at, b.out})
 	}
 	for _, cap := range []struct {
 		which        string
 		limit, asked int64
 		used         []unit
 	}{
-		{"items in per day", l.ItemsPerDay, c.ItemsIn, in},
-		{"items out per day", l.ItemsPerDay, c.ItemsOut, out},
+		{"items in per day", l.ItemsPerDay, c.ItemsIn, ins},
+		{"items out per day", l.ItemsPerDay, c.ItemsOut, outs},
 		{"sessions per day", l.SessionsPerDay, 1, otherSessions(charges, s.ID)},
 	} {
 		if err := checkCap(cap.which, cap.limit, cap.asked, cap.used, millis(c.At)); err != nil {

@@ -174,13 +174,52 @@ func TestChargeAttempt(t *testing.T) {
 	wantErr(t, more(Charge{t0, 1, 0}), ErrState, "approved")
 	_, err := begin(s, sid(1), Charge{t0, 0, 100}, l)
 	must(t, err)
-	must(t, more(Charge{t0, 100, 0}))
-	var over *OverBudgetError
-	if err := more(Charge{t0, 51, 0}); !errors.As(err, &over) || over.Which != "items in per day" {
-		t.Errorf("got %v, want over the budget of a day", err)
+	must(t, more(Charge{t0, 60, 0}))
+	must(t, more(Charge{t0, 40, 0}))
+	refuse := func(err error, want OverBudgetError) {
+		t.Helper()
+		var over *OverBudgetError
+		if !errors.As(err, &over) || *over != want {
+			t.Errorf("got %v, want %+v", err, want)
+		}
 	}
+	// An attempt in pieces is no more than an attempt.
+	refuse(more(Charge{t0, 1, 0}), OverBudgetError{"items in per session", 100, 100, 1, 0})
+	refuse(more(Charge{t0, 0, 1}), OverBudgetError{"items out per session", 100, 100, 1, 0})
+	must(t, setState(s, sid(1), SessionRunning, SessionAborted))
+	_, err = begin(s, sid(1), Charge{t0, 0, 50}, l)
+	must(t, err)
+	refuse(more(Charge{t0, 51, 0}), OverBudgetError{"items in per day", 150, 100, 51, 24 * time.Hour})
 	u, err := s.Usage(peerA, t0)
-	if err != nil || u != (Usage{100, 100, 1}) {
+	if err != nil || u != (Usage{100, 150, 1}) {
+		t.Errorf("usage is %+v, %v", u, err)
+	}
+	// A suspension stops an attempt that runs.
+	must(t, s.Update(func(tx *Tx) error { return tx.SuspendAgreement(agrA, peerA, "why", t0) }))
+	wantErr(t, more(Charge{t0, 1, 0}), ErrState, "suspended")
+}
+
+// TestStanding: a revocation or suspension counts from the moment it is stored.
+func TestStanding(t *testing.T) {
+	t.Parallel()
+	s := seeded(t)
+	l := Limits{100, 1000, 9, 3}
+	half := sid(500)
+	must(t, s.Update(func(tx *Tx) error {
+		return tx.PutAgreement(Agreement{ID: half, PeerRoot: peerA, Document: []byte("x"), State: AgreementSigned, Changed: t0})
+	}))
+	newSession(t, s, sid(1), agrA, peerA, SessionApproved)
+	newSession(t, s, sid(2), agrA2, peerA, SessionApproved)
+	newSession(t, s, sid(3), half, peerA, SessionApproved)
+	must(t, s.Update(func(tx *Tx) error { return tx.SuspendAgreement(agrA, peerA, "why", t0) }))
+	_, err := begin(s, sid(1), Charge{t0, 1, 1}, l)
+	wantErr(t, err, ErrState, "suspended")
+	_, err = begin(s, sid(3), Charge{t0, 1, 1}, l)
+	wantErr(t, err, ErrState, "signed")
+	must(t, s.Update(func(tx *Tx) error { return tx.RevokePeer(peerA, t0) }))
+	_, err = begin(s, sid(2), Charge{t0, 1, 1}, l)
+	wantErr(t, err, ErrState, "revoked")
+	if u, err := s.Usage(peerA, t0); err != nil || u != (Usage{}) {
 		t.Errorf("usage is %+v, %v", u, err)
 	}
 }

@@ -55,6 +55,9 @@ func (tx *Tx) FinishSession(id string, f Finish, hits []Hit) error {
 
 func (tx *Tx) insertHits(session string, hits []Hit) error {
 	const what = "storing hits"
+	if tx.failed != nil {
+		return tx.failed
+	}
 	insert, err := tx.tx.Prepare(`INSERT INTO hits (session, n, local_id, rules, peer_reference, flags)
 		VALUES (?, ?, ?, ?, ?, ?)`)
 	if err != nil {
@@ -71,7 +74,7 @@ func (tx *Tx) insertHits(session string, hits []Hit) error {
 			return wrap(what, err)
 		}
 		if _, err := insert.Exec(session, i, h.LocalID, rules, h.PeerReference, flags); err != nil {
-			return wrap(what, err)
+			return tx.fail(what, err)
 		}
 	}
 	return nil

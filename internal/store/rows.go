@@ -125,12 +125,22 @@ func one[T any](r Reader, what string, scan func(*sql.Rows) (T, error), query st
 
 // exec runs a statement and returns how many rows it changed.
 func (tx *Tx) exec(what, query string, args ...any) (int64, error) {
+	if tx.failed != nil {
+		return 0, tx.failed
+	}
 	res, err := tx.tx.Exec(query, args...)
 	if err != nil {
-		return 0, wrap(what, err)
+		return 0, tx.fail(what, err)
 	}
 	n, err := res.RowsAffected()
 	return n, wrap(what, err)
+}
+
+// fail notes that the database refused a change, after which there are no more
+// in this transaction.
+func (tx *Tx) fail(what string, err error) error {
+	tx.failed = wrap(what, err)
+	return tx.failed
 }
 
 // execOne is exec for a statement that must change a row.

@@ -113,6 +113,7 @@ CREATE TABLE charges (
 	peer_root TEXT NOT NULL REFERENCES peers (root),
 	agreement TEXT NOT NULL,
 	session   TEXT NOT NULL,
+	attempt   INTEGER NOT NULL,
 	at        INTEGER NOT NULL,
 	items_in  INTEGER NOT NULL CHECK (items_in >= 0),
 	items_out INTEGER NOT NULL CHECK (items_out >= 0)

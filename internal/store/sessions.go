@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"database/sql"
 	"fmt"
 	"slices"
@@ -249,9 +250,9 @@ type Approval struct {
 }
 
 // AddApproval stores a consent to a proposed session. It returns ErrExists when
-// the user, or the key under another name, has already given it, and ErrState
-// when the session no longer waits for it or the user is revoked. Whether the
-// signature holds and the user may approve is the caller's to know.
+// the user has already given it, ErrConflict when the key is not the user's, and
+// ErrState when the session no longer waits for it or the user is revoked.
+// Whether the signature holds and the user may approve is the caller's to know.
 func (tx *Tx) AddApproval(a Approval) error {
 	what := "approving session " + short(a.Session)
 	s, err := tx.Session(a.Session)
@@ -267,6 +268,9 @@ func (tx *Tx) AddApproval(a Approval) error {
 	}
 	if u.Status != StatusActive {
 		return fmt.Errorf("store: %s: user %s is %s: %w", what, quote(u.Name), u.Status, ErrState)
+	}
+	if !bytes.Equal(u.PublicKey, a.PublicKey) {
+		return fmt.Errorf("store: %s: the key is not that of user %s: %w", what, quote(u.Name), ErrConflict)
 	}
 	n, err := tx.exec(what, `INSERT INTO approvals (session, user, public_key, signature, at)
 		VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, a.Session, a.User, a.PublicKey, a.Signature, millis(a.At))

@@ -167,8 +167,9 @@ func TestApprovals(t *testing.T) {
 		})
 	}
 	must(t, approve("ana", "ka"))
-	wantErr(t, approve("ana", "ka2"), ErrExists)
-	wantErr(t, approve("ben", "ka"), ErrExists) // one key, two names
+	wantErr(t, approve("ana", "ka"), ErrExists)
+	wantErr(t, approve("ana", "kb"), ErrConflict)
+	wantErr(t, approve("ben", "ka"), ErrConflict) // one key, two names
 	wantErr(t, approve("zoe", "kz"), ErrNotFound)
 	must(t, s.Update(func(tx *Tx) error { return tx.RevokeUser("ben", t0) }))
 	wantErr(t, approve("ben", "kb"), ErrState, "revoked")

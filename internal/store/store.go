@@ -59,6 +59,8 @@ var (
 	ErrState = errors.New("wrong state")
 	// ErrExpired: the results were deleted at the end of their retention.
 	ErrExpired = errors.New("results have expired")
+	// ErrClosed: the store has been closed.
+	ErrClosed = errors.New("store is closed")
 	// ErrFull: the disk is full; the last committed state is intact.
 	ErrFull = errors.New("disk is full")
 	// ErrCorrupt: the file is damaged or is not a symbolon database.
@@ -85,6 +87,7 @@ type Store struct {
 	lock        *flock.Flock
 	path        string
 	closing     sync.Once
+	done        chan struct{} // closed when Close begins
 	closed      error
 }
 
@@ -101,6 +104,9 @@ type queryer interface {
 type Tx struct {
 	Reader
 	tx *sql.Tx
+	// failed is the first error of a change. SQLite rolls back by itself on
+	// some (full disk), and would commit what follows at once.
+	failed error
 }
 
 // Open opens the store in dir, making directory (mode 0700) and database (mode
@@ -123,7 +129,8 @@ func open(dir string, o options) (_ *Store, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	s := &Store{path: filepath.Join(dir, FileName), updateWait: updateWait, writer: make(chan struct{}, 1)}
+	s := &Store{path: filepath.Join(dir, FileName), updateWait: updateWait, writer: make(chan struct{}, 1),
+		done: make(chan struct{})}
 	s.writer <- struct{}{}
 	if s.lock, err = takeLock(filepath.Join(dir, LockName)); err != nil {
 		return nil, err
@@ -256,6 +263,7 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) close() error {
+	close(s.done)
 	var errs []error
 	if s.read != nil {
 		errs = append(errs, s.read.Close())
@@ -282,7 +290,8 @@ func (s *Store) View(fn func(r Reader) error) error {
 }
 
 // Update runs fn in a transaction and commits it, on the disk, unless fn
-// returns an error or panics: then nothing of it remains. Transactions run one
+// returns an error or panics, or the database refused one of its changes: then
+// nothing of it remains. Transactions run one
 // after the other, so fn does no waiting of its own and never calls Update of
 // the same store.
 func (s *Store) Update(fn func(tx *Tx) error) error {
@@ -290,8 +299,10 @@ func (s *Store) Update(fn func(tx *Tx) error) error {
 	defer wait.Stop()
 	select {
 	case <-s.writer:
+	case <-s.done:
+		return fmt.Errorf("store: %w", ErrClosed)
 	case <-wait.C:
-		return fmt.Errorf("store: waited %v for another transaction to end, or the store is closed", s.updateWait)
+		return fmt.Errorf("store: waited %v for another transaction to end", s.updateWait)
 	}
 	defer func() { s.writer <- struct{}{} }()
 	tx, err := s.write.Begin()
@@ -301,8 +312,12 @@ func (s *Store) Update(fn func(tx *Tx) error) error {
 	// After Commit this does nothing. SQLite may have rolled back by itself
 	// (full disk), so its complaint about that is no news either.
 	defer tx.Rollback()
-	if err := fn(&Tx{Reader: Reader{tx}, tx: tx}); err != nil {
+	t := &Tx{Reader: Reader{tx}, tx: tx}
+	if err := fn(t); err != nil {
 		return mapError(err)
+	}
+	if t.failed != nil {
+		return t.failed
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("store: committing: %w", mapError(err))

@@ -241,6 +241,38 @@ func TestUpdateInsideUpdateFails(t *testing.T) {
 	must(t, s.Update(func(*Tx) error { return nil }))
 }
 
+// TestSwallowedFailure: a change that the database refused takes the whole
+// transaction with it, even if the caller ignores it. On a full disk SQLite has
+// then rolled back, and would commit every later change by itself.
+func TestSwallowedFailure(t *testing.T) {
+	t.Parallel()
+	s, err := open(t.TempDir(), options{migrations: migrations, maxPages: 120})
+	must(t, err)
+	defer s.Close()
+	seed(t, s)
+	wantErr(t, s.Update(func(tx *Tx) error {
+		must(t, tx.RevokeUser("ana", t0))
+		tx.AppendLogLeaf("big", 0, []byte("leaf"), nil, make([]byte, 1<<20), t0, 0, nil)
+		wantErr(t, tx.RevokeUser("ben", t0), ErrFull)
+		return nil
+	}), ErrFull)
+	for _, name := range []string{"ana", "ben"} {
+		if u, err := s.User(name); err != nil || u.Status != StatusActive {
+			t.Errorf("user %s is %s, %v", name, u.Status, err)
+		}
+	}
+}
+
+func TestClosedStore(t *testing.T) {
+	t.Parallel()
+	s := seeded(t)
+	must(t, s.Close())
+	wantErr(t, s.Update(func(*Tx) error { return nil }), ErrClosed)
+	if _, err := s.Users(); err == nil {
+		t.Error("a closed store answers")
+	}
+}
+
 func TestViewIsOneSnapshot(t *testing.T) {
 	t.Parallel()
 	s := seeded(t)
