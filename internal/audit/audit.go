@@ -123,6 +123,8 @@ type Entry struct {
 	// References are this node's own record ids.
 	References []string `json:"references,omitempty"`
 	Note       string   `json:"note,omitempty"`
+	// Expires is the end of the entry's retention; zero means never.
+	Expires time.Time `json:"expires,omitzero"`
 }
 
 // ParseEntry reads an entry's JSON.
@@ -138,8 +140,8 @@ func ParseEntry(data []byte) (Entry, error) {
 }
 
 // Append adds an entry to the log and returns its number, from 0. The entry is
-// erasable from expires on; the zero time keeps it for good. Version and
-// Agreement are filled in. The salt is drawn from rand.
+// erasable from expires on; the zero time keeps it for good. Version, Agreement
+// and Expires are filled in. The salt is drawn from rand.
 func (t Tree) Append(w Writer, rand io.Reader, e Entry, expires time.Time) (int64, error) {
 	if err := t.validate(); err != nil {
 		return 0, err
@@ -148,6 +150,9 @@ func (t Tree) Append(w Writer, rand io.Reader, e Entry, expires time.Time) (int6
 		return 0, errors.New("audit: an entry needs an event and a time")
 	}
 	e.Version, e.Agreement, e.Time = entryVersion, t.Agreement, e.Time.UTC()
+	if e.Expires = expires; !expires.IsZero() {
+		e.Expires = expires.UTC().Truncate(time.Millisecond) // what the store keeps
+	}
 	entry, err := json.Marshal(e)
 	if err != nil {
 		return 0, fmt.Errorf("audit: encoding entry: %w", err)

@@ -298,6 +298,8 @@ func TestTampering(t *testing.T) {
 		"salt":                  {`UPDATE log_leaves SET salt = zeroblob(32) WHERE n = 4`, "entry 4 is not what was logged"},
 		"leaf":                  {`UPDATE log_leaves SET leaf = zeroblob(32) WHERE n = 4`, "entry 4 is not what was logged"},
 		"entries swapped":       {`UPDATE log_leaves SET entry = (SELECT entry FROM log_leaves WHERE n = 3), salt = (SELECT salt FROM log_leaves WHERE n = 3), leaf = (SELECT leaf FROM log_leaves WHERE n = 3) WHERE n = 4`, "head 5 does not follow"},
+		"retention shortened":   {`UPDATE log_leaves SET expires = 1 WHERE n = 4`, "entry 4 has another end of retention"},
+		"no entry at all":       {`UPDATE log_leaves SET entry = x'', salt = x'' WHERE n = 4`, "entry 4"},
 		"entry gone too early":  {`UPDATE log_leaves SET entry = NULL, salt = NULL WHERE n = 4`, "entry 4 is gone before"},
 		"entry gone, salt kept": {`UPDATE log_leaves SET entry = NULL WHERE n = 4`, "its salt is not"},
 		"expired leaf altered":  {`UPDATE log_leaves SET entry = NULL, salt = NULL, expires = 1, leaf = zeroblob(32) WHERE n = 4`, "head 5 does not follow"},

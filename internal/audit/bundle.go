@@ -39,7 +39,8 @@ type Bundle struct {
 	// PeerHead is the last head of the peer's own log that the owner
 	// countersigned, to hold against the peer's bundle. It may be empty.
 	PeerHead string `json:"peer_head,omitempty"`
-	// Unsigned counts the entries after Head, which are not here.
+	// Unsigned counts the entries after Head, which are not here. Nothing proves
+	// this number.
 	Unsigned int64          `json:"unsigned,omitempty"`
 	Records  []BundleRecord `json:"records"`
 }
@@ -162,7 +163,8 @@ type Identity interface {
 // Verified is what a bundle proves.
 type Verified struct {
 	Tree
-	// Head is the owner's, Unsigned the number of entries after it.
+	// Head is the owner's, Unsigned the number of entries after it that the
+	// owner admits to.
 	Head
 	Unsigned int64
 	// Countersigned is the size that the peer has witnessed, -1 if none.

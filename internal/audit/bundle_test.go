@@ -191,7 +191,8 @@ func TestBundleNeedsTrust(t *testing.T) {
 }
 
 func FuzzVerifyBundle(f *testing.F) {
-	_, _, seed := exported(f, audit.Filter{})
+	north, south, seed := exported(f, audit.Filter{})
+	must(f, errors.Join(north.Close(), south.Close()))
 	f.Add(seed)
 	_, v := newKey(f, "north")
 	identify := func([]byte) (audit.Identity, error) {

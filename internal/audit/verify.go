@@ -44,8 +44,10 @@ func (f *faults) add(format string, args ...any) {
 // verifiers are those of both agencies' present and former keys. On faults the
 // error wraps ErrTampered and names up to 20 of them.
 //
-// Whoever changes the database and removes all heads that tell of it remains to
-// be found by the peer, which keeps them too. Pass one snapshot. Memory is 64
+// Two things it can't see. Whoever changes the database and removes all heads
+// that tell of it remains to be found by the peer, which keeps them too. And
+// whoever sets an entry's end of retention to the past and erases it, before
+// anyone verifies, leaves a leaf like any other that has expired. Pass one snapshot. Memory is 64
 // bytes an entry.
 func (t Tree) VerifyLog(r Reader, now time.Time, own, peer []note.Verifier) (Report, error) {
 	if err := t.validate(); err != nil {
@@ -111,6 +113,10 @@ func (t Tree) verifyLeaves(r Reader, now time.Time, rep *Report, found *faults) 
 			rep.Entries++
 			if sum := leafOf(salt, entry); len(salt) != SaltSize || !bytes.Equal(sum[:], leaf) {
 				found.add("entry %d is not what was logged", n)
+			} else if e, err := ParseEntry(entry); err != nil {
+				found.add("entry %d: %w", n, err)
+			} else if !e.Expires.Equal(expires) {
+				found.add("entry %d has another end of retention than was logged", n)
 			}
 		case salt != nil:
 			found.add("entry %d is gone, but its salt is not", n)
