@@ -1,6 +1,7 @@
 // Package names turns personal names as registers print them into forms that
-// can be compared: lower-case Latin tokens without marks, titles and particles,
-// and a consonant skeleton that a name's romanisations share.
+// can be compared: words in lower-case Latin letters without marks, titles and
+// particles, with the spellings that a word of another script may have, and a
+// consonant skeleton that a name's romanisations share.
 //
 // Everything here is a pure function of its input and of tables compiled in.
 // Two agencies find each other's records only if they run equal tables, so a
@@ -8,7 +9,6 @@
 package names
 
 import (
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -30,67 +30,56 @@ const (
 	maxTokenBytes = 40
 )
 
-// Tokens returns the normalised tokens of a name in the order written: NFKC,
-// case folded, transliterated to lower-case Latin letters, without marks,
-// titles and particles. The result is empty when nothing is left, and has at
-// most 12 tokens of at most 40 bytes each. Digits are kept, for some registers
-// number the bearers of a name.
-func Tokens(name string) []string {
-	return AppendTokens(nil, name)
+// Token is one word of a name.
+type Token struct {
+	// Spellings in Latin letters, the most usual first; from 1 to 16.
+	Spellings []string
+	// Words counts the words that were written: more than one where Parse
+	// joined what others write as one.
+	Words int
 }
 
-// AppendTokens appends to dst what Tokens returns.
-func AppendTokens(dst []string, name string) []string {
-	head := len(dst)
-	folded := Fold(name)
-	for word := range strings.FieldsFuncSeq(folded, isSeparator) {
-		word = trimToken(word)
-		if word == "" {
-			continue
-		}
-		dst = append(dst, word)
-		if len(dst)-head == maxTokens {
-			break
-		}
-	}
-	return append(dst[:head], dropParticles(dst[head:])...)
-}
-
-// Fold returns the name in lower-case Latin letters, digits and single
-// separators: NFKC, case folding, marks stripped, letters outside ASCII
-// spelled with ASCII letters where a table knows them. Apostrophes and signs
-// that stand for a glottal stop vanish; everything else becomes a space.
-func Fold(name string) string {
+// Parse returns the words of a name, given names first where a comma shows the
+// order, without titles and particles. There are at most 12 words of at most 40 bytes each. Digits are
+// kept, for some registers number the bearers of a name; letters of scripts
+// without a table stay as they are.
+func Parse(name string) []Token {
 	if len(name) > maxNameBytes {
 		name = strings.ToValidUTF8(name[:maxNameBytes], "")
 	}
-	if s, ok := foldASCII(name); ok {
-		return s
+	if family, given, ok := strings.Cut(name, ","); ok {
+		name = given + " " + family
 	}
-	var b strings.Builder
-	b.Grow(len(name))
-	for _, r := range norm.NFKD.String(name) {
-		switch {
-		case r < utf8.RuneSelf:
-			if c := asciiFold[r]; c != 0 {
-				b.WriteByte(c)
-			}
-		case unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Me, r) || unicode.Is(unicode.Cf, r):
-		case isApostrophe(r):
-		default:
-			if s, ok := latinLetters[unicode.ToLower(r)]; ok {
-				b.WriteString(s)
-			} else if unicode.IsLetter(r) {
-				b.WriteRune(unicode.ToLower(r))
-			} else {
-				b.WriteByte(' ')
-			}
-		}
+	var tokens []Token
+	if isASCII(name) {
+		tokens = parseASCII(name)
+	} else {
+		tokens = parseUnicode(name)
 	}
-	return b.String()
+	return tidy(tokens)
 }
 
-// asciiFold maps an ASCII byte to what it becomes; 0 drops it.
+// Tokens returns the most usual spelling of each word that Parse returns.
+func Tokens(name string) []string {
+	tokens := Parse(name)
+	out := make([]string, len(tokens))
+	for i, t := range tokens {
+		out[i] = t.Spellings[0]
+	}
+	return out
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// asciiFold maps an ASCII byte to what it becomes; 0 drops it. Apostrophes
+// stand for a glottal stop, an ayin, aspiration or a soft sign.
 var asciiFold = func() (t [utf8.RuneSelf]byte) {
 	for i := range t {
 		c := byte(i)
@@ -108,57 +97,116 @@ var asciiFold = func() (t [utf8.RuneSelf]byte) {
 	return t
 }()
 
-// foldASCII is Fold for names in ASCII, the common case; ok is false for
-// others.
-func foldASCII(name string) (s string, ok bool) {
-	for i := range len(name) {
-		if name[i] >= utf8.RuneSelf {
-			return "", false
-		}
-	}
+// parseASCII is the common case, with one spelling a word.
+func parseASCII(name string) []Token {
 	b := make([]byte, 0, len(name))
 	for i := range len(name) {
 		if c := asciiFold[name[i]]; c != 0 {
 			b = append(b, c)
 		}
 	}
-	return string(b), true
+	folded := string(b)
+	n := min(strings.Count(folded, " ")+1, 2*maxTokens)
+	spelt := make([]string, 0, n)
+	tokens := make([]Token, 0, n)
+	for len(folded) > 0 && len(spelt) < n {
+		word, rest, _ := strings.Cut(folded, " ")
+		folded = rest
+		if word == "" {
+			continue
+		}
+		spelt = append(spelt, trimToken(word))
+		tokens = append(tokens, Token{spelt[len(spelt)-1 : len(spelt) : len(spelt)], 1})
+	}
+	return tokens
 }
 
-func isSeparator(r rune) bool { return r == ' ' }
+func parseUnicode(name string) []Token {
+	var tokens []Token
+	for word := range strings.FieldsFuncSeq(foldWords(name), unicode.IsSpace) {
+		for _, part := range splitScript(word) {
+			if s := spell(part); len(s) > 0 {
+				tokens = append(tokens, Token{s, 1})
+			}
+		}
+		if len(tokens) >= 2*maxTokens {
+			break
+		}
+	}
+	return tokens
+}
+
+// foldWords returns the name in NFKC and lower case, with everything that is
+// neither letter nor digit as a space. Marks of Latin, Greek and Cyrillic
+// letters stay composed for the tables; vowel signs and invisible characters
+// vanish. An apostrophe stays after a Hebrew letter, where it is a geresh.
+func foldWords(name string) string {
+	var b strings.Builder
+	b.Grow(len(name))
+	var before rune
+	for _, r := range norm.NFKC.String(strings.ToValidUTF8(name, "")) {
+		r = unicode.ToLower(r)
+		switch {
+		case unicode.Is(unicode.Cf, r) || r == 'ـ':
+			continue
+		case isApostrophe(r):
+			if unicode.Is(unicode.Hebrew, before) {
+				b.WriteByte('\'')
+			}
+		case unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Me, r):
+		case unicode.IsLetter(r) || unicode.Is(unicode.Nd, r) || r == 'ー':
+			b.WriteRune(r)
+		default:
+			b.WriteByte(' ')
+		}
+		before = r
+	}
+	return b.String()
+}
 
 // isApostrophe reports whether r is one of the signs that romanisations use
 // for a glottal stop, an ayin, aspiration or a soft sign.
 func isApostrophe(r rune) bool {
 	switch r {
-	case '’', '‘', 'ʼ', 'ʻ', 'ʿ', 'ʾ', '´', '′', '‛', '＇', 'ʹ', 'ʺ', '“', '”', '׳', '״':
+	case '\'', '`', '’', '‘', 'ʼ', 'ʻ', 'ʿ', 'ʾ', '´', '′', '‛', 'ʹ', 'ʺ', '“', '”', '׳', '״', '"':
 		return true
 	}
 	return false
 }
 
+// splitScript cuts a Chinese or Korean full name, which is written without a
+// space, into family and given name: the family name is the first character,
+// or the first two where they are a compound one.
+func splitScript(word string) []string {
+	runes := []rune(word)
+	if n := len(runes); n < 2 || n > 4 {
+		return []string{word}
+	}
+	for _, r := range runes {
+		if !isHan(r) && !isHangul(r) {
+			return []string{word}
+		}
+	}
+	if isHangul(runes[0]) {
+		f, ok := hangulFamily[runes[0]]
+		if !ok || len(runes) != 3 {
+			return []string{word}
+		}
+		return []string{f, string(runes[1:])}
+	}
+	if len(runes) >= 3 && compoundFamily[string(runes[:2])] {
+		return []string{string(runes[:2]), string(runes[2:])}
+	}
+	if len(runes) > 3 {
+		return []string{word}
+	}
+	return []string{string(runes[:1]), string(runes[1:])}
+}
+
+// trimToken cuts a word to its bound.
 func trimToken(s string) string {
 	if len(s) <= maxTokenBytes {
 		return s
 	}
 	return strings.ToValidUTF8(s[:maxTokenBytes], "")
-}
-
-// latinLetters spells letters that do not decompose into an ASCII letter and
-// marks, after ICAO Doc 9303-3 (8th edition), Section 6, Table A, where a
-// letter has one plain reading.
-var latinLetters = map[rune]string{
-	'ß': "ss", 'ẞ': "ss", 'æ': "ae", 'œ': "oe", 'ø': "o", 'đ': "d", 'ð': "d", 'þ': "th",
-	'ł': "l", 'ħ': "h", 'ı': "i", 'ŋ': "n", 'ŧ': "t", 'ĸ': "k", 'ə': "a", 'ɛ': "e",
-	'ɔ': "o", 'ƒ': "f", 'ɓ': "b", 'ɗ': "d", 'ƙ': "k", 'ƴ': "y", 'ŀ': "l", 'ſ': "s",
-}
-
-// dropParticles removes, in place, tokens that name no person: articles,
-// filiations, nobiliary particles, titles. If all tokens are such, all stay: a
-// person may be called Ben.
-func dropParticles(tokens []string) []string {
-	if !slices.ContainsFunc(tokens, func(t string) bool { return !particles[t] }) {
-		return tokens
-	}
-	return slices.DeleteFunc(tokens, func(t string) bool { return particles[t] })
 }

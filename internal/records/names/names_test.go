@@ -9,19 +9,28 @@ import (
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"AL-BATHALI, Mubarak Mushakhas":       "bathali mubarak mushakhas",
-		"Jörg MÜLLER-Lüdenscheidt":            "jorg muller ludenscheidt",
-		"O’Neill, Sa'ad":                      "oneill saad",
-		"Łukasz Strauß-Ørsted":                "lukasz strauss orsted",
-		"ﬁnn\u200b\u200e Ｗｉｄｅ":                "finn wide",
-		"Ben":                                 "ben",
-		"de la":                               "de la",
-		"":                                    "",
-		" ,;-":                                "",
-		"🙂":                                   "",
-		"Elizabeth 2":                         "elizabeth 2",
-		"José\u0301":                          "jose",
-		"a b c d f g h j k l m n o p q r s t": "a b c d f g h j k l m n",
+		"AL-BATHALI, Mubarak Mushakhas":        "mubarak mushakhas bathali",
+		"Jörg MÜLLER-Lüdenscheidt":             "jorg muller ludenscheidt",
+		"O’Neill, Sa'ad":                       "saad oneill",
+		"Łukasz Strauß-Ørsted":                 "lukasz strauss orsted",
+		"ﬁnn\u200b\u200e Ｗｉｄｅ":                 "finn wide",
+		"Ben":                                  "ben",
+		"de la":                                "de la",
+		"Mullah Omar":                          "omar",
+		"Sheikh Dr. Ing. Hans von und zu Adel": "hans adel",
+		"Abdul RAUF":                           "abdrauf",
+		"HAYDAR, Abu":                          "abuhaydar",
+		"Abu":                                  "abu",
+		"Abdullah":                             "abdlah",
+		"Abd Allah":                            "abdlah",
+		"Nasr Allah":                           "nasrallah",
+		"":                                     "",
+		" ,;-":                                 "",
+		"🙂":                                    "",
+		"Elizabeth 2":                          "elizabeth 2",
+		"José\u0301":                           "jose",
+		"a b c d f g h j k l m n o p q r s t":  "a b c d f g h j k l m n",
+		"\xff\xfeBob":                          "bob",
 	} {
 		if got := strings.Join(Tokens(in), " "); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
@@ -29,6 +38,11 @@ func TestTokens(t *testing.T) {
 	}
 	if got := Tokens(strings.Repeat("x", 10000)); len(got) != 1 || len(got[0]) != maxTokenBytes {
 		t.Errorf("a long name gave %d tokens", len(got))
+	}
+	for name, words := range map[string]int{"Abu HAYDAR": 2, "Abd al-Rahman": 2, "Abdulrahman": 1, "Abu Abd Allah": 3, "Mullah Omar": 1} {
+		if got := Parse(name); len(got) != 1 || got[0].Words != words {
+			t.Errorf("%s: got %+v, want one token of %d words", name, got, words)
+		}
 	}
 }
 
@@ -41,6 +55,11 @@ func TestSkeleton(t *testing.T) {
 		{"schmidt", "shmit", "schmitt"},
 		{"wladimir", "vladimir"},
 		{"yusuf", "youssef"},
+		{"abdallah", "abdlah"},
+		{"alexander", "aleksander"},
+		{"christina", "kristina"},
+		{"celine", "seline"},
+		{"kang", "kan"},
 	} {
 		for _, s := range same {
 			if Skeleton(s) != Skeleton(same[0]) {
@@ -48,28 +67,52 @@ func TestSkeleton(t *testing.T) {
 			}
 		}
 	}
-	for in, want := range map[string]string{"": "", "aoi": "a", "o": "o", "43": "43"} {
+	for in, want := range map[string]string{"": "", "aoi": "a", "o": "o", "43": "43", "ไทย": "ไทย", "dad": "tt", "add": "t"} {
 		if got := Skeleton(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}
 }
 
-func FuzzTokens(f *testing.F) {
-	for _, s := range []string{"AL-BATHALI, M.", "Jörg", "🙂", "\u202eabc\u200b", "de la", "عبد الحميد", "김철수", "\xff\xfe", "e\u0301\u0301\u0301"} {
+func TestTables(t *testing.T) {
+	t.Parallel()
+	for r, alternatives := range spellings {
+		if len(alternatives) == 0 || len(alternatives) > 3 {
+			t.Errorf("%c has %d spellings", r, len(alternatives))
+		}
+		for _, s := range alternatives {
+			if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz") != "" {
+				t.Errorf("%c is spelled %q", r, s)
+			}
+		}
+	}
+	for w := range joins {
+		if particles[w] || tails[w] {
+			t.Errorf("%q stands in two lists", w)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"AL-BATHALI, M.", "Jörg", "🙂", "\u202eabc\u200b", "de la", "عبد الحميد", "김철수", "\xff\xfe", "e\u0301\u0301\u0301", "абд ал ал ал", "ゞゝヽ", "abu abu abu", "欧阳"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		tokens := Tokens(s)
+		tokens := Parse(s)
 		if len(tokens) > maxTokens {
 			t.Errorf("%d tokens", len(tokens))
 		}
 		for _, tok := range tokens {
-			if tok == "" || len(tok) > maxTokenBytes || !utf8.ValidString(tok) || strings.ContainsAny(tok, " |") {
-				t.Errorf("token %q", tok)
+			if n := len(tok.Spellings); n < 1 || n > maxVariants || tok.Words < 1 {
+				t.Errorf("token %+v", tok)
 			}
-			if sk := Skeleton(tok); sk == "" || len(sk) > len(tok) || !utf8.ValidString(sk) {
-				t.Errorf("skeleton %q of %q", sk, tok)
+			for _, sp := range tok.Spellings {
+				if sp == "" || len(sp) > maxTokenBytes || !utf8.ValidString(sp) || strings.ContainsAny(sp, " |") {
+					t.Errorf("spelling %q", sp)
+				}
+				if sk := Skeleton(sp); sk == "" || len(sk) > 2*len(sp) || !utf8.ValidString(sk) {
+					t.Errorf("skeleton %q of %q", sk, sp)
+				}
 			}
 		}
 	})

@@ -1,68 +1,85 @@
 package names
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
-// Skeleton returns the consonant key of a normalised token: romanisations of
-// one name agree in it. Vowels and h vanish; sibilants fall together, and so
-// do v, w and f; k, q, c and g; d and t; b and p; repeated classes are written
-// once. A token without consonants gives its first letter. The empty string
-// gives the empty string.
-func Skeleton(token string) string {
-	return string(AppendSkeleton(nil, token))
+// Skeleton returns the consonant key of a normalised word: romanisations of
+// one name agree in it. Vowels and h vanish; sibilants fall together, and so do
+// v, w and f; k, q, g and hard c; d and t; b and p; repeated classes are
+// written once. A word without consonants gives its first letter; letters
+// outside ASCII stand for themselves. Only the empty string gives the empty
+// string.
+func Skeleton(word string) string {
+	return string(AppendSkeleton(nil, word))
 }
 
-// AppendSkeleton appends Skeleton(token) to dst.
-func AppendSkeleton(dst []byte, token string) []byte {
+// AppendSkeleton appends Skeleton(word) to dst.
+func AppendSkeleton(dst []byte, word string) []byte {
 	head := len(dst)
 	var last byte
-	for i := 0; i < len(token); {
-		class, n := consonant(token, i)
+	for i := 0; i < len(word); {
+		sound, n := consonant(word, i)
 		i += n
-		if class == 0 {
+		switch {
+		case sound == "":
 			last = 0
-			continue
+		case len(sound) == 1 && sound[0] == last:
+		default:
+			dst = append(dst, sound...)
+			last = sound[len(sound)-1]
 		}
-		if class == last {
-			continue
-		}
-		dst = append(dst, class)
-		last = class
 	}
-	if len(dst) == head && token != "" {
-		_, n := utf8.DecodeRuneInString(token)
-		dst = append(dst, token[:n]...)
+	if len(dst) == head && word != "" {
+		_, n := utf8.DecodeRuneInString(word)
+		dst = append(dst, word[:n]...)
 	}
 	return dst
 }
 
-// consonant returns the class of the sound at token[i] and how many bytes
-// spell it; class 0 has no sound of its own.
-func consonant(token string, i int) (class byte, n int) {
-	rest := token[i:]
-	for _, m := range multigraphs[rest[0]] {
-		if len(rest) >= len(m.spelling) && rest[:len(m.spelling)] == m.spelling {
-			return m.class, len(m.spelling)
+// consonant returns the classes of the sound at word[i], usually one, and how
+// many bytes spell it.
+func consonant(word string, i int) (sound string, n int) {
+	c := word[i]
+	if c >= utf8.RuneSelf {
+		_, n = utf8.DecodeRuneInString(word[i:])
+		return word[i : i+n], n
+	}
+	rest := word[i:]
+	for _, m := range multigraphs[c] {
+		if strings.HasPrefix(rest, m.spelling) && m.where.holds(word, i, len(m.spelling)) {
+			return m.sound, len(m.spelling)
 		}
 	}
-	if c := rest[0]; c < utf8.RuneSelf {
-		return singles[c], 1
-	}
-	_, n = utf8.DecodeRuneInString(rest)
-	return 0, n
+	return singles[c], 1
+}
+
+// where restricts a multigraph to a place in the word.
+type where uint8
+
+const (
+	anywhere where = iota
+	atEnd
+)
+
+func (w where) holds(word string, i, n int) bool {
+	return w == anywhere || i+n == len(word)
 }
 
 type multigraph struct {
-	spelling string
-	class    byte
+	spelling, sound string
+	where           where
 }
 
-// multigraphs are spellings of one sound with several letters, by first
-// letter, longest first. 's' is the class of all sibilants.
+// multigraphs are the sounds that several letters, or a letter in its place,
+// spell, by first letter, longest first. s is the class of all sibilants.
 var multigraphs = func() (t [256][]multigraph) {
 	for _, m := range []multigraph{
-		{"tsch", 's'}, {"dsch", 's'}, {"tch", 's'}, {"sch", 's'}, {"shch", 's'}, {"tzsch", 's'},
-		{"sh", 's'}, {"ch", 's'}, {"sz", 's'}, {"ts", 's'}, {"tz", 's'}, {"cz", 's'}, {"zh", 's'}, {"dzh", 's'}, {"dj", 's'},
-		{"dz", 's'}, {"kh", 'k'}, {"gh", 'k'}, {"ck", 'k'}, {"ph", 'f'}, {"th", 't'}, {"dh", 't'}, {"ks", 'x'},
+		{"tzsch", "s", 0}, {"tsch", "s", 0}, {"dsch", "s", 0}, {"shch", "s", 0}, {"tch", "s", 0}, {"sch", "s", 0}, {"dzh", "s", 0},
+		{"chr", "kr", 0}, {"chl", "kl", 0}, {"sh", "s", 0}, {"ch", "s", 0}, {"sz", "s", 0}, {"ts", "s", 0}, {"tz", "s", 0},
+		{"cz", "s", 0}, {"zh", "s", 0}, {"dj", "s", 0}, {"dz", "s", 0}, {"ce", "s", 0}, {"ci", "s", 0}, {"cy", "s", 0},
+		{"kh", "k", 0}, {"gh", "k", 0}, {"ck", "k", 0}, {"ph", "f", 0}, {"th", "t", 0}, {"dh", "t", 0}, {"ng", "n", atEnd},
 	} {
 		t[m.spelling[0]] = append(t[m.spelling[0]], m)
 	}
@@ -81,16 +98,16 @@ func sortLongestFirst(ms []multigraph) {
 }
 
 // singles are the classes of single letters.
-var singles = func() (t [utf8.RuneSelf]byte) {
-	for class, letters := range map[byte]string{
-		'p': "bp", 'k': "kqcg", 't': "dt", 'f': "vwf", 's': "szjx", 'm': "m", 'n': "n", 'l': "l", 'r': "r",
+var singles = func() (t [utf8.RuneSelf]string) {
+	for class, letters := range map[string]string{
+		"p": "bp", "k": "kqcg", "t": "dt", "f": "vwf", "s": "szj", "m": "m", "n": "n", "l": "l", "r": "r", "ks": "x",
 	} {
-		for _, c := range []byte(letters) {
+		for _, c := range letters {
 			t[c] = class
 		}
 	}
-	for c := byte('0'); c <= '9'; c++ {
-		t[c] = c
+	for c := '0'; c <= '9'; c++ {
+		t[c] = string(c)
 	}
 	return t
 }()
