@@ -1,6 +1,7 @@
 package records
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -190,16 +191,18 @@ func (b *binder) feedBirth(r *Record, col, v string) {
 	var d Date
 	var err error = errDateFormat
 	for _, l := range b.layouts {
-		if d, err = l.parse(v); err == nil {
+		if d, err = l.parse(v); err == nil || errors.Is(err, errDateCalendar) {
 			break
 		}
 	}
-	if err != nil {
+	if errors.Is(err, errDateFormat) {
 		d, err = ParseDate(v)
 	}
 	if err != nil {
 		b.reject(col, KindDate, err.Error())
-		return
+		if !errors.Is(err, errDateCalendar) {
+			return
+		}
 	}
 	if !slices.Contains(r.Births, d) {
 		r.Births = append(r.Births, d)

@@ -31,6 +31,10 @@ const (
 	howDay       = "date exact"
 	howMonth     = "year-month"
 	howYear      = "year"
+	howTwoParts  = "two parts"
+	howAbsent    = "absent"
+	howDecade    = "decade or absent"
+	howRealDay   = "date exact but 1 january"
 	howNearYear  = "year within"
 )
 
@@ -51,7 +55,9 @@ const (
 //	identifier exact            type and value
 //	WHICH names HOW             WHICH: all, any N, given, family
 //	                            HOW: exact, skeleton, prefix N
-//	                            may end: at least N (tokens in the name)
+//	                            may add, of the name and of the words taken:
+//	                            at least N words, at most N words,
+//	                            at least N letters
 //	birth date exact            year, month and day
 //	birth date unordered        the same, day and month may be swapped
 //	birth year-month
@@ -62,9 +68,11 @@ const (
 //	sex exact
 type Clause struct {
 	Field, How, Which string
-	// Count is N of "any N names", Length that of "prefix N", AtLeast that of
-	// "at least N", Within that of "year within N"; zero where absent.
-	Count, Length, AtLeast, Within int
+	// Count is N of "any N names", Length that of "prefix N", Within that of
+	// "year within N"; zero where absent.
+	Count, Length, Within int
+	// AtLeast and AtMost bound the words of a name, Letters those of a word.
+	AtLeast, AtMost, Letters int
 }
 
 // Bounds on the numbers in a clause.
@@ -72,6 +80,7 @@ const (
 	maxCount  = 4
 	maxPrefix = 16
 	maxWithin = 3
+	maxWords  = 8
 )
 
 func parseClause(text string) (Clause, error) {
@@ -92,9 +101,12 @@ func parseClause(text string) (Clause, error) {
 		return Clause{Field: fieldNationality, How: howExact}, nil
 	case "sex exact", "sex":
 		return Clause{Field: fieldSex, How: howExact}, nil
-	case "place of birth exact", "place of birth skeleton":
+	case "place of birth exact", "place of birth skeleton", "place of birth absent":
 		return Clause{Field: fieldPlace, How: w[3]}, nil
-	case "birth date exact", "birth date unordered", "birth year-month", "birth year":
+	case "nationality absent":
+		return Clause{Field: fieldNationality, How: howAbsent}, nil
+	case "birth date exact", "birth date unordered", "birth year-month", "birth year", "birth two parts",
+		"birth date exact but 1 january", "birth decade or absent", "birth absent":
 		return Clause{Field: fieldBirth, How: strings.Join(w[1:], " ")}, nil
 	}
 	if rest, ok := strings.CutPrefix(joined, "birth year within "); ok {
@@ -142,11 +154,25 @@ func parseNameClause(joined string, w []string) (Clause, error) {
 	default:
 		return c, unknown
 	}
-	if len(w) == 3 && w[0] == "at" && w[1] == "least" {
-		if c.AtLeast, err = number(w[2], maxCount+4); err != nil {
+	for len(w) >= 4 && w[0] == "at" {
+		into, most := (*int)(nil), maxWords
+		switch w[1] + " " + w[3] {
+		case "least words":
+			into = &c.AtLeast
+		case "most words":
+			into = &c.AtMost
+		case "least letters":
+			into, most = &c.Letters, maxPrefix
+		default:
+			return c, unknown
+		}
+		if *into != 0 {
+			return c, fmt.Errorf("clause %q bounds the same twice", joined)
+		}
+		if *into, err = number(w[2], most); err != nil {
 			return c, err
 		}
-		w = w[3:]
+		w = w[4:]
 	}
 	if len(w) > 0 {
 		return c, unknown
@@ -191,8 +217,13 @@ func (c Clause) String() string {
 	if c.Length > 0 {
 		s += fmt.Sprintf(" %d", c.Length)
 	}
-	if c.AtLeast > 0 {
-		s += fmt.Sprintf(" at least %d", c.AtLeast)
+	for _, b := range []struct {
+		n    int
+		text string
+	}{{c.AtLeast, " at least %d words"}, {c.AtMost, " at most %d words"}, {c.Letters, " at least %d letters"}} {
+		if b.n > 0 {
+			s += fmt.Sprintf(b.text, b.n)
+		}
 	}
 	return s
 }
@@ -382,8 +413,16 @@ func (c Clause) namePhrase() string {
 	case whichFamily:
 		s = "the family names of a name or alias"
 	}
-	if c.AtLeast > 0 {
+	switch {
+	case c.AtLeast > 0 && c.AtMost > 0:
+		s += fmt.Sprintf(" of %d to %d words", c.AtLeast, c.AtMost)
+	case c.AtLeast > 0:
 		s += fmt.Sprintf(" of at least %d words", c.AtLeast)
+	case c.AtMost > 0:
+		s += fmt.Sprintf(" of at most %d words", c.AtMost)
+	}
+	if c.Letters > 0 {
+		s += fmt.Sprintf(" (words of less than %d letters don't count)", c.Letters)
 	}
 	switch c.How {
 	case howSkeleton:

@@ -47,7 +47,8 @@ var (
 
 // ParseDate reads YYYY-MM-DD, YYYY-MM, YYYY, the same with a leading ~
 // (about), YYYY/YYYY (between), YYYY/MM/DD and YYYYMMDD. Parts written 00 are
-// unknown. Its errors do not hold the value.
+// unknown. Its errors do not hold the value. With errDateCalendar comes what of
+// the date is sound: see salvage.
 func ParseDate(s string) (Date, error) {
 	s = strings.TrimSpace(s)
 	var d Date
@@ -118,10 +119,11 @@ func makeDate(d Date, year, month, day int) (Date, error) {
 	if year < minYear || year > maxYear {
 		return Date{}, errDateYear
 	}
-	if month > 12 || day > 31 || month == 0 && day != 0 {
-		return Date{}, errDateCalendar
+	d.Year = int16(year)
+	if month > 12 || day > 31 || month == 0 && day != 0 || month != 0 && day > daysIn(year, month) {
+		return salvage(d, month, day), errDateCalendar
 	}
-	d.Year, d.Month, d.Day = int16(year), uint8(month), uint8(day)
+	d.Month, d.Day = uint8(month), uint8(day)
 	switch {
 	case month == 0:
 		d.Precision = PrecisionYear
@@ -129,11 +131,26 @@ func makeDate(d Date, year, month, day int) (Date, error) {
 		d.Precision = PrecisionMonth
 	default:
 		d.Precision = PrecisionDay
-		if time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC).Day() != day {
-			return Date{}, errDateCalendar
-		}
 	}
 	return d, nil
+}
+
+// salvage returns what is sound of a date that is in no calendar: with day and
+// month exchanged if that makes a date, else the year and a possible month.
+func salvage(d Date, month, day int) Date {
+	switch {
+	case 1 <= day && day <= 12 && month > 12 && month <= daysIn(int(d.Year), day):
+		d.Month, d.Day, d.Precision = uint8(day), uint8(month), PrecisionDay
+	case 1 <= month && month <= 12:
+		d.Month, d.Precision = uint8(month), PrecisionMonth
+	default:
+		d.Precision = PrecisionYear
+	}
+	return d
+}
+
+func daysIn(year, month int) int {
+	return time.Date(year, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day()
 }
 
 // dateLayout is a date format of a mapping, such as DD.MM.YYYY: each letter

@@ -38,6 +38,21 @@ func TestParseDate(t *testing.T) {
 	}
 }
 
+func TestImpossibleDatesKeepWhatIsSound(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]Date{
+		"1980-02-31": {Year: 1980, Month: 2, Precision: PrecisionMonth},
+		"1980-22-07": {Year: 1980, Month: 7, Day: 22, Precision: PrecisionDay},
+		"1980-31-02": {Year: 1980, Precision: PrecisionYear},
+		"1980-00-07": {Year: 1980, Precision: PrecisionYear},
+		"1980-02-96": {Year: 1980, Month: 2, Precision: PrecisionMonth},
+	} {
+		if got, err := ParseDate(in); !errors.Is(err, errDateCalendar) || got != want {
+			t.Errorf("%q: got %+v, %v; want %+v", in, got, err, want)
+		}
+	}
+}
+
 func TestDateLayouts(t *testing.T) {
 	t.Parallel()
 	want := Date{Year: 1980, Month: 2, Day: 9, Precision: PrecisionDay}
@@ -63,10 +78,12 @@ func FuzzParseDate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		d, err := ParseDate(s)
 		if err != nil {
-			if d != (Date{}) {
-				t.Errorf("an error came with %+v", d)
+			if !errors.Is(err, errDateCalendar) {
+				if d != (Date{}) {
+					t.Errorf("an error came with %+v", d)
+				}
+				return
 			}
-			return
 		}
 		if d.Year < minYear || d.Year > maxYear || d.Month > 12 || d.Day > 31 || d.Precision < PrecisionDay || d.Precision > PrecisionRange {
 			t.Errorf("got %+v", d)

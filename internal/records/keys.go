@@ -29,8 +29,7 @@ type Deriver struct {
 
 // nameForm is one normalised reading of one name of a record.
 type nameForm struct {
-	tokens        []string
-	given, family []string
+	tokens, given, family []names.Token
 }
 
 // NewDeriver returns a Deriver for a valid rule set, under the agreement's
@@ -72,12 +71,12 @@ func (d *Deriver) readNames(r *Record) {
 	d.forms = d.forms[:0]
 	for i := range r.Names {
 		n := &r.Names[i]
-		f := nameForm{tokens: names.Tokens(n.Full)}
+		f := nameForm{tokens: names.Parse(n.Full)}
 		if len(f.tokens) == 0 {
 			continue
 		}
 		if n.Given != "" && n.Family != "" {
-			f.given, f.family = names.Tokens(n.Given), names.Tokens(n.Family)
+			f.given, f.family = names.Parse(n.Given), names.Parse(n.Family)
 		}
 		d.forms = append(d.forms, f)
 	}
@@ -165,6 +164,9 @@ func (c Clause) values(r *Record) []string {
 			out = append(out, s)
 		}
 	}
+	if c.How == howAbsent {
+		return c.absent(r)
+	}
 	switch c.Field {
 	case fieldDocument:
 		for _, doc := range r.Documents {
@@ -201,11 +203,29 @@ func (c Clause) values(r *Record) []string {
 			}
 		}
 	case fieldBirth:
+		if c.How == howDecade {
+			decades(r.Births, add)
+		}
 		for _, d := range r.Births {
 			d.values(c, add)
 		}
 	}
 	return out
+}
+
+// absent returns one empty value for a record that does not hold the field.
+func (c Clause) absent(r *Record) []string {
+	held := len(r.Nationalities)
+	switch c.Field {
+	case fieldPlace:
+		held = len(r.PlacesOfBirth)
+	case fieldBirth:
+		held = len(r.Births)
+	}
+	if held > 0 {
+		return nil
+	}
+	return []string{""}
 }
 
 // issuers returns the issuing country of a document or, where the register
@@ -231,13 +251,35 @@ func placeValue(place, how string) string {
 	return strings.Join(slices.Compact(tokens), " ")
 }
 
+// First and last decade that decades tells apart.
+const (
+	firstDecade = 1900
+	lastDecade  = 2020
+)
+
+// decades adds the decades of the dates, earlier and later ones counted to the
+// first and last. A record without a date has every decade: so it agrees with
+// any other, while two dates of different decades don't.
+func decades(births []Date, add func(string)) {
+	if len(births) == 0 {
+		for y := firstDecade; y <= lastDecade; y += 10 {
+			add(strconv.Itoa(y))
+		}
+	}
+	for _, d := range births {
+		for y := range d.years() {
+			add(strconv.Itoa(min(max(y-y%10, firstDecade), lastDecade)))
+		}
+	}
+}
+
 // values adds the readings of a date under a clause. A date that is known to
 // less than the clause asks for has none; a range has each of its years, up to
 // maxRangeYears.
 func (d Date) values(c Clause, add func(string)) {
 	switch c.How {
-	case howDay:
-		if d.Precision == PrecisionDay {
+	case howDay, howRealDay:
+		if d.Precision == PrecisionDay && (c.How == howDay || d.Month != 1 || d.Day != 1) {
 			add(fmt.Sprintf("%04d-%02d-%02d", d.Year, d.Month, d.Day))
 		}
 	case howUnordered:
@@ -247,6 +289,12 @@ func (d Date) values(c Clause, add func(string)) {
 	case howMonth:
 		if d.Precision <= PrecisionMonth {
 			add(fmt.Sprintf("%04d-%02d", d.Year, d.Month))
+		}
+	case howTwoParts:
+		if d.Precision == PrecisionDay {
+			add(fmt.Sprintf("%04d-%02d-", d.Year, d.Month))
+			add(fmt.Sprintf("%04d--%02d", d.Year, d.Day))
+			add(fmt.Sprintf("-%02d-%02d", d.Month, d.Day))
 		}
 	case howYear:
 		for y := range d.years() {
@@ -282,7 +330,11 @@ func (d Date) years() func(yield func(int) bool) {
 	}
 }
 
-// values returns what one reading of a name holds for a clause.
+// maxReadings bounds the readings of a name that one clause gives, where words
+// have several spellings.
+const maxReadings = 32
+
+// values returns what one name holds for a clause.
 func (f *nameForm) values(c Clause) []string {
 	tokens := f.tokens
 	switch c.Which {
@@ -291,54 +343,108 @@ func (f *nameForm) values(c Clause) []string {
 	case whichFamily:
 		tokens = f.family
 	}
-	if len(tokens) == 0 || len(tokens) < c.AtLeast {
-		return nil
-	}
-	parts := make([]string, 0, len(tokens))
+	words := 0
+	parts := make([][]string, 0, len(tokens))
 	for _, t := range tokens {
-		parts = append(parts, tokenValue(t, c))
-	}
-	slices.Sort(parts)
-	if c.Which != whichAny {
-		return []string{strings.Join(parts, " ")}
-	}
-	return combinations(parts, c.Count)
-}
-
-func tokenValue(t string, c Clause) string {
-	switch c.How {
-	case howSkeleton:
-		return names.Skeleton(t)
-	case howPrefix:
-		if r := []rune(t); len(r) > c.Length {
-			return string(r[:c.Length])
+		v := tokenValues(t, c)
+		if len(v) > 0 {
+			parts = append(parts, v)
+			words += t.Words
+		} else if c.Which != whichAny {
+			return nil
 		}
 	}
-	return t
+	if len(parts) == 0 || words < c.AtLeast || c.AtMost > 0 && words > c.AtMost {
+		return nil
+	}
+	if c.Which == whichAny {
+		return choices(parts, c.Count)
+	}
+	return choices(parts, len(parts))
 }
 
-// combinations returns the distinct choices of n of the sorted parts, each
-// joined by spaces.
-func combinations(parts []string, n int) []string {
+// tokenValues returns the distinct values of a word's spellings that are long
+// enough, the most usual first.
+func tokenValues(t names.Token, c Clause) []string {
+	if len(t.Spellings) == 1 {
+		if s := t.Spellings[0]; len(s) < c.Letters {
+			return nil
+		} else if c.How == howExact {
+			return t.Spellings
+		}
+	}
+	out := make([]string, 0, len(t.Spellings))
+	for _, s := range t.Spellings {
+		if len(s) < c.Letters {
+			continue
+		}
+		if v := tokenValue(s, c); !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func tokenValue(s string, c Clause) string {
+	switch c.How {
+	case howSkeleton:
+		return names.Skeleton(s)
+	case howPrefix:
+		n := 0
+		for i := range s {
+			if n == c.Length {
+				return s[:i]
+			}
+			n++
+		}
+	}
+	return s
+}
+
+// choices returns the distinct ways to choose n of the words and one value of
+// each, sorted and joined by spaces: the most usual spellings first, at most
+// maxReadings for each choice of words.
+func choices(parts [][]string, n int) []string {
 	if len(parts) < n {
 		return nil
 	}
-	if n == 1 {
-		return slices.Compact(parts)
-	}
 	var out []string
-	var pick func(from int, chosen []string)
-	pick = func(from int, chosen []string) {
-		if len(chosen) == n {
-			if s := strings.Join(chosen, " "); !slices.Contains(out, s) {
+	chosen := make([]int, 0, n)
+	sorted := make([]string, n)
+	emit := func() {
+		at := make([]int, n)
+		for range maxReadings {
+			for i, p := range chosen {
+				sorted[i] = parts[p][at[i]]
+			}
+			slices.Sort(sorted)
+			if s := strings.Join(sorted, " "); !slices.Contains(out, s) {
 				out = append(out, s)
 			}
+			i := n - 1
+			for ; i >= 0; i-- {
+				if at[i]++; at[i] < len(parts[chosen[i]]) {
+					break
+				}
+				at[i] = 0
+			}
+			if i < 0 {
+				return
+			}
+		}
+	}
+	var pick func(from int)
+	pick = func(from int) {
+		if len(chosen) == n {
+			emit()
 			return
 		}
 		for i := from; i <= len(parts)-(n-len(chosen)); i++ {
-			pick(i+1, append(chosen, parts[i]))
+			chosen = append(chosen, i)
+			pick(i + 1)
+			chosen = chosen[:len(chosen)-1]
 		}
 	}
-	pick(0, make([]string, 0, n))
+	pick(0)
 	return out
 }

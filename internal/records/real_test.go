@@ -27,7 +27,7 @@ func indexFile(t testing.TB, rs *RuleSet, path string) *Index {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, report, err := BuildIndex(t.Context(), s, d, ReadOptions{})
+	x, report, err := BuildIndex(t.Context(), s, d, ReadOptions{OnBadRow: KeepBadRow})
 	if err != nil {
 		t.Fatalf("%v (%v)", err, report)
 	}

@@ -94,7 +94,7 @@ func TestRuleSetErrors(t *testing.T) {
 		{"set x\na: any 9 names exact", "not a number from 1 to 4"},
 		{"set x\na: any names exact", "not a number"},
 		{"set x\na: all names prefix", "not one that is known"},
-		{"set x\na: all names exact at most 2", "not one that is known"},
+		{"set x\na: all names exact at most 2 shoes", "not one that is known"},
 		{"set x\na: birth year within 9", "not a number from 1 to 3"},
 		{"set x\na: all names exact", "weak: a name without a date"},
 		{"set x\na: birth date exact", "weak: a date of birth without a name"},
@@ -178,10 +178,10 @@ func TestKeys(t *testing.T) {
 		{"email", "a%7cb%25@x.y"},
 		{"identifier", "iban/DE1"},
 		{"all names exact, birth date exact", "ada augusta lovelace|1915-12-10; ada byron|1915-12-10; ada|1915-12-10"},
-		{"all names exact at least 2, birth year", "ada augusta lovelace|1915; ada augusta lovelace|1914; ada byron|1915; ada byron|1914"},
+		{"all names exact at least 2 words, birth year", "ada augusta lovelace|1915; ada augusta lovelace|1914; ada byron|1915; ada byron|1914"},
 		{"any 2 names exact, birth year-month", "ada augusta|1915-12; ada lovelace|1915-12; augusta lovelace|1915-12; ada byron|1915-12"},
 		{"family names exact, given names prefix 2, birth date unordered", "lovelace|ad au|1915:10:12; byron|ad|1915:10:12"},
-		{"birth year within 1, all names exact at least 3", "1914..1915|ada augusta lovelace; 1915..1916|ada augusta lovelace; 1913..1914|ada augusta lovelace"},
+		{"birth year within 1, all names exact at least 3 words", "1914..1915|ada augusta lovelace; 1915..1916|ada augusta lovelace; 1913..1914|ada augusta lovelace"},
 		{"sex, nationality, place of birth exact", "F|GB|england london"},
 	} {
 		rs := mustParse(t, "set x\nallow weak\na: "+tt.rule)

@@ -84,7 +84,8 @@ const (
 	// SkipBadRow leaves out the row and counts it.
 	SkipBadRow Policy = "skip"
 	// KeepBadRow leaves out the bad value, counts it, and keeps the row, unless
-	// the bad value is the id.
+	// the bad value is the id. Of a date that is in no calendar it keeps what is
+	// sound: the year, and the month if there is one.
 	KeepBadRow Policy = "keep"
 )
 
