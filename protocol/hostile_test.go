@@ -22,7 +22,6 @@ type tapConn struct {
 	Conn
 	// out and in return what becomes of a frame: itself, others, or none.
 	out, in func(*wirepb.Frame) []*wirepb.Frame
-	mu      sync.Mutex
 	queue   []*wirepb.Frame
 }
 
@@ -74,9 +73,8 @@ func instead(matches func(*wirepb.Frame) bool, with ...*wirepb.Frame) func(*wire
 	}
 }
 
-func isEngine(f *wirepb.Frame) bool   { return f.GetEngine() != nil }
-func isStart(f *wirepb.Frame) bool    { return f.GetStart() != nil }
-func isReceipts(f *wirepb.Frame) bool { return f.GetReceipts() != nil }
+func isEngine(f *wirepb.Frame) bool { return f.GetEngine() != nil }
+func isStart(f *wirepb.Frame) bool  { return f.GetStart() != nil }
 
 func engineFrame(kind uint32, payload []byte) *wirepb.Frame {
 	return &wirepb.Frame{Body: &wirepb.Frame_Engine{Engine: &wirepb.Engine{Kind: kind, Payload: payload}}}

@@ -1,0 +1,83 @@
+package protocol
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/symbolon/symbolon/internal/records"
+	"github.com/symbolon/symbolon/psi"
+)
+
+// TestRealLists runs a session over two governments' lists and compares its
+// pairs with those that the rules give in the clear.
+func TestRealLists(t *testing.T) {
+	dir := os.Getenv("SYMBOLON_DATA")
+	if dir == "" {
+		t.Skip("SYMBOLON_DATA is unset: the folder with the lists a_sdn.csv and b_other.csv")
+	}
+	engines := []string{EngineVOLE}
+	if os.Getenv("SYMBOLON_LONG") != "" {
+		engines = Engines()
+	}
+	for _, engine := range engines {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			north, south, agreement := pair(t, func(a *Agreement) {
+				a.Engine, a.Security = engine, EngineSecurity(engine)[0]
+				a.Modes, a.CardinalityRule = []psi.Mode{psi.ModeMutual}, ""
+				a.Caps = Caps{ItemsPerSession: 1 << 17, ItemsPerDay: 1 << 20, SessionsPerDay: 10}
+				a.Labels = &Labels{Bytes: 32, Slots: 16}
+			})
+			north.data, south.data = filepath.Join(dir, "a_sdn.csv"), filepath.Join(dir, "b_other.csv")
+			south.Source = func(string) (Source, error) { s := south.source(); s.ReferenceID = true; return s, nil }
+			out, err := north.match(agreement, psi.ModeMutual)
+			must(t, err)
+			var got [][2]string
+			for _, h := range out.Hits {
+				got = append(got, [2]string{h.ID, h.Reference})
+				if len(h.Flags) > 0 {
+					t.Errorf("a hit is flagged %v", h.Flags)
+				}
+			}
+			want := inTheClear(t, north, south, agreement)
+			slices.SortFunc(got, func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+			if !slices.Equal(got, want) {
+				t.Errorf("the session gives %d pairs, the rules in the clear %d, or others", len(got), len(want))
+			}
+		})
+	}
+}
+
+// inTheClear joins both agencies' keys without a protocol.
+func inTheClear(t *testing.T, a, b *agency, agreement string) [][2]string {
+	t.Helper()
+	rules := loaded(t, a, agreement).Rules
+	index := func(ag *agency) *records.Index {
+		d, err := records.NewDeriver(rules, records.NormalisationVersion())
+		must(t, err)
+		x, _, err := records.BuildIndex(t.Context(), ag.source().Records, d, records.ReadOptions{})
+		must(t, err)
+		return x
+	}
+	x, y := index(a), index(b)
+	e, err := records.Evaluate(x, y, nil, nil, 0)
+	must(t, err)
+	var pairs [][2]string
+	for _, p := range e.Found {
+		pairs = append(pairs, [2]string{x.ID(p.A), y.ID(p.B)})
+	}
+	slices.SortFunc(pairs, func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+	if len(pairs) < 200 {
+		t.Fatalf("the rules find only %d pairs in the clear", len(pairs))
+	}
+	return pairs
+}
+
+func loaded(t *testing.T, ag *agency, agreement string) *Agreement {
+	t.Helper()
+	a, err := loadAgreement(ag.Store.Reader, agreement)
+	must(t, err)
+	return a
+}
