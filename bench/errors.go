@@ -50,12 +50,15 @@ type ErrorModel struct {
 	Relatives float64
 }
 
-// DefaultErrors is the error model of the demo and the evaluations.
+// DefaultErrors is the error model of the demo and the evaluations. Its dates
+// agree in full for four pairs in five, as those of two governments' sanctions
+// lists do where documents prove the pair, and its documents are known on both
+// sides for three in ten.
 func DefaultErrors() ErrorModel {
 	return ErrorModel{
 		Respelled: 0.15, Marks: 0.5, Native: 0.03, Alias: 0.3, Dropped: 0.15, Swapped: 0.02, Typo: 0.03, Renamed: 0.01,
-		DateMissing: 0.03, DateYear: 0.05, DateMonth: 0.01, DateAbout: 0.01, DateRange: 0.005,
-		DateSwapped: 0.015, DateDigit: 0.015, DateYearOff: 0.015, DateJan: 0.02, DateExtra: 0.02,
+		DateMissing: 0.02, DateYear: 0.03, DateMonth: 0.005, DateAbout: 0.005, DateRange: 0.003,
+		DateSwapped: 0.01, DateDigit: 0.01, DateYearOff: 0.01, DateJan: 0.01, DateExtra: 0.02,
 		DocumentKnown: 0.55, PhoneKnown: 0.45, EmailKnown: 0.3,
 		DocumentChanged: 0.08, PhoneChanged: 0.1, EmailChanged: 0.1,
 		NumberTypo: 0.015, NumberStyle: 0.15, IssuerMissing: 0.05,

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/nyaruka/phonenumbers"
+	"github.com/symbolon/symbolon/internal/records"
 )
 
 func newTestPopulation(t testing.TB, c PopulationConfig) *Population {
@@ -310,5 +311,50 @@ func BenchmarkPopulation(b *testing.B) {
 	for b.Loop() {
 		p.row(SideA, row%100000)
 		row++
+	}
+}
+
+// TestPopulationIsReadable reads the files as an agency would, refusing every
+// bad row, and finds the shared people by the exact rules and no one else.
+func TestPopulationIsReadable(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := newTestPopulation(t, PopulationConfig{Seed: 9, SizeA: 3000, SizeB: 3000, Shared: 600}).WriteFiles(dir); err != nil {
+		t.Fatal(err)
+	}
+	rules, err := records.Shipped("exact")
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := func(name string) *records.Index {
+		d, err := records.NewDeriver(rules, records.NormalisationVersion())
+		if err != nil {
+			t.Fatal(err)
+		}
+		source, err := records.Open(filepath.Join(dir, name), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, report, err := records.BuildIndex(t.Context(), source, d, records.ReadOptions{OnBadRow: records.FailOnBadRow})
+		if err != nil {
+			t.Fatalf("%v (%v)", err, report)
+		}
+		return x
+	}
+	truth, err := records.ReadPairs(filepath.Join(dir, FileTruth))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := records.Evaluate(index(FileA), index(FileB), truth, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Truth != 600 || e.Recall < 0.5 || e.Recall > 0.9 || e.Precision < 0.98 {
+		t.Errorf("%d true pairs, recall %.3f, precision %.3f", e.Truth, e.Recall, e.Precision)
+	}
+	for _, r := range e.Rules {
+		if r.TruePositives == 0 {
+			t.Errorf("rule %s finds no one", r.ID)
+		}
 	}
 }
