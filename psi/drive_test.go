@@ -115,7 +115,7 @@ func TestDriveFails(t *testing.T) {
 	})
 }
 
-type stuck struct{ counter }
+type stuck struct{}
 
 func (stuck) Next(context.Context) (*Message, error) { return nil, nil }
 func (stuck) Wants() bool                            { return false }
