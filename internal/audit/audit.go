@@ -41,8 +41,9 @@ import (
 const (
 	// SaltSize is the length of a leaf's salt in bytes.
 	SaltSize = 32
-	// MaxEntry bounds an entry's JSON in bytes.
-	MaxEntry = 64 << 20
+	// MaxEntry bounds an entry's JSON in bytes: room for some five million
+	// references.
+	MaxEntry = 256 << 20
 	// entryVersion is the version of the fields of Entry.
 	entryVersion = 1
 )

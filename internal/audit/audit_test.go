@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/symbolon/symbolon/internal/audit"
@@ -40,7 +41,17 @@ type node struct {
 	tree     audit.Tree
 	signer   note.Signer
 	verifier note.Verifier
+	former   []note.Verifier // the newest first
 }
+
+// rotate gives the node a new key.
+func (n *node) rotate(t testing.TB) {
+	t.Helper()
+	n.former = n.verifiers()
+	n.signer, n.verifier = newKey(t, n.verifier.Name())
+}
+
+func (n *node) verifiers() []note.Verifier { return append([]note.Verifier{n.verifier}, n.former...) }
 
 // agencies returns two nodes with an agreement.
 func agencies(t testing.TB) (north, south *node) {
@@ -163,7 +174,7 @@ func (n *node) exchange(t testing.TB, peer *node) {
 
 func (n *node) verify(peer *node, now time.Time) (rep audit.Report, err error) {
 	err = n.View(func(r store.Reader) (err error) {
-		rep, err = n.tree.VerifyLog(r, now, []note.Verifier{n.verifier}, []note.Verifier{peer.verifier})
+		rep, err = n.tree.VerifyLog(r, now, n.verifiers(), peer.verifiers())
 		return err
 	})
 	return rep, err
@@ -410,7 +421,12 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
 		childAppends(dir)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := goleak.Find(); err != nil {
+		fmt.Println(err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // childAppends logs for ever, and prints the number of each entry once it is

@@ -153,7 +153,7 @@ func (t Tree) exportRecord(r Reader, f Filter, size, n int64, leaf, salt, entry 
 // Identity is what a public identity document says about an agency.
 type Identity interface {
 	// NoteVerifiers returns the keys that may have signed its heads: its own
-	// and those it was rotated from.
+	// and, after it, those it was rotated from, the newest first.
 	NoteVerifiers() []note.Verifier
 	// DescendsFrom reports whether the fingerprint is its own or that of an
 	// identity it was rotated from.
@@ -205,10 +205,11 @@ func VerifyBundle(data []byte, identify func(document []byte) (Identity, error),
 		return nil, err
 	}
 	v := &Verified{Tree: t, Unsigned: b.Unsigned, Countersigned: -1}
-	if v.Head, _, err = openHead([]byte(b.Head), origin(t.Agreement, t.Own), owner); err != nil {
+	var head *note.Note
+	if v.Head, head, err = openHead([]byte(b.Head), origin(t.Agreement, t.Own), owner); err != nil {
 		return nil, err
 	}
-	if err := v.checkWitness(b, owner, peer); err != nil {
+	if err := v.checkWitness(b, keyOf(head, owner), owner, peer); err != nil {
 		return nil, err
 	}
 	last := int64(-1)
@@ -265,13 +266,17 @@ func (p BundleParty) verifiers(who string, identify func([]byte) (Identity, erro
 }
 
 // checkWitness checks the peer's countersignature and that the owner's head
-// extends what it witnessed, and the peer's own head.
-func (v *Verified) checkWitness(b *Bundle, owner, peer []note.Verifier) error {
+// extends what it witnessed, under the same key or a newer one, and the peer's
+// own head.
+func (v *Verified) checkWitness(b *Bundle, headKey int, owner, peer []note.Verifier) error {
 	switch {
 	case b.Countersigned != "":
-		h, err := openBoth([]byte(b.Countersigned), origin(v.Agreement, v.Own), owner, peer)
+		h, n, err := openBoth([]byte(b.Countersigned), origin(v.Agreement, v.Own), owner, peer)
 		if err != nil {
 			return fmt.Errorf("countersigned head: %w", err)
+		}
+		if headKey > keyOf(n, owner) {
+			return fmt.Errorf("audit: bundle: last head: %w", errReplaced)
 		}
 		if err := checkGrowth(v.Head, h, toBytes(b.Consistency)); err != nil {
 			return fmt.Errorf("countersigned head: %w", err)
@@ -281,7 +286,7 @@ func (v *Verified) checkWitness(b *Bundle, owner, peer []note.Verifier) error {
 		return fmt.Errorf("audit: %w: a consistency proof without a countersigned head", ErrHead)
 	}
 	if b.PeerHead != "" {
-		if _, err := openBoth([]byte(b.PeerHead), origin(v.Agreement, v.Peer), peer, owner); err != nil {
+		if _, _, err := openBoth([]byte(b.PeerHead), origin(v.Agreement, v.Peer), peer, owner); err != nil {
 			return fmt.Errorf("peer's head: %w", err)
 		}
 	}

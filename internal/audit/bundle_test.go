@@ -31,7 +31,7 @@ func identifier(nodes ...*node) func([]byte) (audit.Identity, error) {
 	return func(doc []byte) (audit.Identity, error) {
 		for _, n := range nodes {
 			if bytes.Contains(doc, []byte(n.tree.Own)) {
-				return identity{[]string{"now-" + n.tree.Own[:4], n.tree.Own}, []note.Verifier{n.verifier}}, nil
+				return identity{[]string{"now-" + n.tree.Own[:4], n.tree.Own}, n.verifiers()}, nil
 			}
 		}
 		return nil, errors.New("unknown identity")

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -93,6 +94,14 @@ func openHead(signed []byte, origin string, signers []note.Verifier) (Head, *not
 	}
 	h, err := parseHead(n.Text, origin)
 	return h, n, err
+}
+
+// keyOf returns the place in signers, the newest key first, of the newest key
+// that has signed the note.
+func keyOf(n *note.Note, signers []note.Verifier) int {
+	return slices.IndexFunc(signers, func(v note.Verifier) bool {
+		return slices.ContainsFunc(n.Sigs, func(s note.Signature) bool { return s.Name == v.Name() && s.Hash == v.KeyHash() })
+	})
 }
 
 // Head returns the log's size and root, from the stored hashes.
@@ -259,7 +268,7 @@ func (t Tree) AcceptCountersignature(w Writer, signed []byte, own, peer note.Ver
 	if err := t.validate(); err != nil {
 		return err
 	}
-	h, err := openBoth(signed, origin(t.Agreement, t.Own), []note.Verifier{own}, []note.Verifier{peer})
+	h, _, err := openBoth(signed, origin(t.Agreement, t.Own), []note.Verifier{own}, []note.Verifier{peer})
 	if err != nil {
 		return err
 	}
@@ -283,13 +292,13 @@ func (t Tree) AcceptCountersignature(w Writer, signed []byte, own, peer note.Ver
 // openBoth reads a head that carries signatures of owner and witness. Each set
 // of verifiers opens the note on its own, so that a key hash that a witness made
 // to collide with the owner's can't stand for it.
-func openBoth(signed []byte, origin string, owner, witness []note.Verifier) (Head, error) {
-	h, _, err := openHead(signed, origin, owner)
+func openBoth(signed []byte, origin string, owner, witness []note.Verifier) (Head, *note.Note, error) {
+	h, n, err := openHead(signed, origin, owner)
 	if err != nil {
-		return Head{}, err
+		return Head{}, nil, err
 	}
 	if _, _, err := openHead(signed, origin, witness); err != nil {
-		return Head{}, fmt.Errorf("its countersignature: %w", err)
+		return Head{}, nil, fmt.Errorf("its countersignature: %w", err)
 	}
-	return h, nil
+	return h, n, nil
 }

@@ -75,6 +75,46 @@ func TestEmptyLogsExchangeHeads(t *testing.T) {
 	}
 }
 
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	north, south := agencies(t)
+	step := func() {
+		t.Helper()
+		north.append(t, 2, never)
+		north.exchange(t, south)
+		south.append(t, 1, never)
+		south.exchange(t, north)
+		for _, n := range []*node{north, south} {
+			if _, err := n.verify(map[*node]*node{north: south, south: north}[n], t0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	step()
+	stolen := *north
+	north.rotate(t)
+	step()
+	south.rotate(t)
+	step()
+
+	// Whoever has the old key can't pass for the new.
+	head, proof := stolen.signHead(t, 6)
+	_, err := south.countersign(north, head, proof)
+	wantErr(t, err, audit.ErrHead)
+	north.append(t, 1, never)
+	stolen.signHead(t, 6)
+	_, err = north.verify(south, t0)
+	wantErr(t, err, audit.ErrTampered, "head 7", "replaced")
+	if _, err := audit.VerifyBundle(north.export(t, south, audit.Filter{}), identifier(north, south), north.tree.Own, south.tree.Own); err == nil ||
+		!strings.Contains(err.Error(), "replaced") {
+		t.Errorf("a bundle under a replaced key: got error %v", err)
+	}
+	north.signHead(t, 6)
+	if _, err := audit.VerifyBundle(north.export(t, south, audit.Filter{}), identifier(north, south), north.tree.Own, south.tree.Own); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSigningAgainKeepsTheCountersignature(t *testing.T) {
 	t.Parallel()
 	north, south := agencies(t)

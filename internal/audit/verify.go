@@ -41,7 +41,8 @@ func (f *faults) add(format string, args ...any) {
 // VerifyLog recomputes the log from its entries: every leaf whose entry is
 // present, every stored hash, and the root under every head that we or the peer
 // signed. An entry may be missing only if its retention ended before now. The
-// verifiers are those of both agencies' present and former keys. On faults the
+// verifiers are those of both agencies' present and former keys, the newest
+// first: a key signs no head after its successor has. On faults the
 // error wraps ErrTampered and names up to 20 of them.
 //
 // Two things it can't see. Whoever changes the database and removes all heads
@@ -168,8 +169,9 @@ func (t Tree) verifyHashes(r Reader, tree *recomputed, found *faults) error {
 }
 
 func (t Tree) verifyOwnHeads(r Reader, tree *recomputed, own, peer []note.Verifier, rep *Report, found *faults) error {
+	key := len(own)
 	return r.ScanLogHeads(t.Agreement, true, func(size int64, root, signed []byte, countersigned bool) error {
-		h, err := openStored(signed, origin(t.Agreement, t.Own), own, peer, countersigned)
+		h, err := openStored(signed, origin(t.Agreement, t.Own), own, peer, countersigned, &key)
 		switch {
 		case err != nil:
 			found.add("head %d: %w", size, err)
@@ -198,8 +200,9 @@ func (t Tree) verifyOwnHeads(r Reader, tree *recomputed, own, peer []note.Verifi
 }
 
 func (t Tree) verifyPeerHeads(r Reader, own, peer []note.Verifier, rep *Report, found *faults) error {
+	key := len(peer)
 	return r.ScanLogHeads(t.Agreement, false, func(size int64, root, signed []byte, countersigned bool) error {
-		h, err := openStored(signed, origin(t.Agreement, t.Peer), peer, own, countersigned)
+		h, err := openStored(signed, origin(t.Agreement, t.Peer), peer, own, countersigned, &key)
 		switch {
 		case err != nil:
 			found.add("the peer's head %d: %w", size, err)
@@ -213,11 +216,24 @@ func (t Tree) verifyPeerHeads(r Reader, own, peer []note.Verifier, rep *Report, 
 }
 
 // openStored reads a head of the database, with both signatures if it is said
-// to have them.
-func openStored(signed []byte, origin string, owner, witness []note.Verifier, countersigned bool) (Head, error) {
+// to have them. The newest key seen so far is *key; an older one can't have
+// signed a later head.
+func openStored(signed []byte, origin string, owner, witness []note.Verifier, countersigned bool, key *int) (h Head, err error) {
+	var n *note.Note
 	if countersigned {
-		return openBoth(signed, origin, owner, witness)
+		h, n, err = openBoth(signed, origin, owner, witness)
+	} else {
+		h, n, err = openHead(signed, origin, owner)
 	}
-	h, _, err := openHead(signed, origin, owner)
-	return h, err
+	if err != nil {
+		return Head{}, err
+	}
+	k := keyOf(n, owner)
+	if k > *key {
+		return Head{}, fmt.Errorf("audit: %w: %w", ErrHead, errReplaced)
+	}
+	*key = k
+	return h, nil
 }
+
+var errReplaced = errors.New("it is signed by a key that was replaced before")

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // The tests here run this test binary again as another process.
@@ -23,7 +25,12 @@ func TestMain(m *testing.M) {
 	dir := os.Getenv(childDir)
 	switch os.Getenv(childMode) {
 	case "":
-		os.Exit(m.Run())
+		code := m.Run()
+		if err := goleak.Find(); err != nil {
+			fmt.Println(err)
+			code = 1
+		}
+		os.Exit(code)
 	case "write":
 		childWrites(dir)
 	case "open":
