@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -300,28 +299,6 @@ func checkLog(t *testing.T, ag *agency, agreement, want string) {
 	}
 	if g := strings.Join(got, " "); g != want {
 		t.Errorf("%s logged %q, want %q", ag.Identity.Public().Name(), g, want)
-	}
-}
-
-func TestSessionOverGRPC(t *testing.T) {
-	north, south, agreement := pair(t, nil)
-	north.dial = north.dialPeer
-	server := south.Server()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(lis) }()
-	defer func() {
-		server.GracefulStop()
-		must(t, <-done)
-	}()
-	must(t, north.Store.Update(func(tx *store.Tx) error {
-		return tx.SetPeerAddress(south.Identity.Public().Fingerprint().String(), lis.Addr().String(), epoch)
-	}))
-	out, err := north.match(agreement, psi.ModeMutual)
-	must(t, err)
-	if got, want := ids(out.Hits), wantIDs("n", 20, 40); !slices.Equal(got, want) {
-		t.Fatalf("hits %v, want %v", got, want)
 	}
 }
 
