@@ -1,6 +1,12 @@
 package field
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/symbolon/symbolon/internal/cpu"
+)
+
+var host = cpu.Host()
 
 // Encode writes the encodings of src to dst, which is Size times as long.
 func Encode(dst []byte, src []Element) {
@@ -31,7 +37,7 @@ func AddTo(dst, src []Element) {
 // MulAdd sets dst[i] += c·src[i].
 func MulAdd(dst, src []Element, c Element) {
 	mustLen(len(src), len(dst))
-	mulAdd(dst, src, c)
+	mulAdd(host, dst, src, c)
 }
 
 // Sum returns the sum of v.
@@ -43,9 +49,6 @@ func Sum(v []Element) Element {
 	}
 	return s
 }
-
-// Horner returns Σ v[i]·x^(len(v)-1-i).
-func Horner(v []Element, x Element) Element { return horner(v, x) }
 
 // Powers returns x^0, x^1, ..., x^(n-1).
 func Powers(x Element, n int) []Element {
@@ -75,7 +78,7 @@ func Pow(x Element, n uint64) Element {
 // InnerProduct returns Σ a[i]·b[i].
 func InnerProduct(a, b []Element) Element {
 	mustLen(len(a), len(b))
-	return innerProduct(a, b)
+	return innerProduct(host, a, b)
 }
 
 // Inverse returns 1/e, or zero for zero: e^(2^128-2).
@@ -104,14 +107,6 @@ func innerProductGeneric(a, b []Element) Element {
 	var s Element
 	for i := range a {
 		s = s.Add(a[i].Mul(b[i]))
-	}
-	return s
-}
-
-func hornerGeneric(v []Element, x Element) Element {
-	var s Element
-	for _, e := range v {
-		s = s.Mul(x).Add(e)
 	}
 	return s
 }

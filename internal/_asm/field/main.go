@@ -1,0 +1,175 @@
+// Command field generates the vector kernels of internal/field: VPCLMULQDQ on
+// ZMM registers, four elements at a time.
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+func main() {
+	ConstraintExpr("!purego")
+	mulAdd()
+	innerProduct()
+	Generate()
+}
+
+// tailMask sets k to the qwords of n elements, n from 1 to 3.
+func tailMask(n GPVirtual) VecMask {
+	k := K()
+	shift, mask := GP64(), GP64()
+	Comment("A mask of two qwords an element.")
+	MOVQ(n, shift)
+	ADDQ(shift, shift)
+	MOVQ(I32(-1), mask)
+	SHLXQ(shift, mask, mask)
+	NOTQ(mask)
+	KMOVB(mask.As32(), k)
+	return k
+}
+
+// VecMask is a mask register.
+type VecMask = OpmaskVirtual
+
+func mulAdd() {
+	TEXT("mulAddAVX512", NOSPLIT, "func(dst, src *uint64, n int, c, cx *uint64)")
+	Doc("mulAddAVX512 sets dst[i] += c·src[i] for n elements; cx is c·x^64.")
+	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
+	c, cx := ZMM(), ZMM()
+	p := Load(Param("c"), GP64())
+	VBROADCASTI64X2(Mem{Base: p}, c)
+	p = Load(Param("cx"), GP64())
+	VBROADCASTI64X2(Mem{Base: p}, cx)
+	poly := broadcastPoly()
+	acc, s := []VecVirtual{ZMM(), ZMM()}, []VecVirtual{ZMM(), ZMM()}
+
+	Label("pair")
+	CMPQ(n, Imm(8))
+	JL(LabelRef("four"))
+	for i := range 2 {
+		VMOVDQU64(Mem{Base: src, Disp: 64 * i}, s[i])
+	}
+	for i := range 2 {
+		mul(s[i], c, cx, poly, acc[i])
+		VPXORQ(Mem{Base: dst, Disp: 64 * i}, acc[i], acc[i])
+	}
+	for i := range 2 {
+		VMOVDQU64(acc[i], Mem{Base: dst, Disp: 64 * i})
+	}
+	ADDQ(Imm(128), src)
+	ADDQ(Imm(128), dst)
+	SUBQ(Imm(8), n)
+	JMP(LabelRef("pair"))
+
+	Label("four")
+	CMPQ(n, Imm(4))
+	JL(LabelRef("tail"))
+	VMOVDQU64(Mem{Base: src}, s[0])
+	mul(s[0], c, cx, poly, acc[0])
+	VPXORQ(Mem{Base: dst}, acc[0], acc[0])
+	VMOVDQU64(acc[0], Mem{Base: dst})
+	ADDQ(Imm(64), src)
+	ADDQ(Imm(64), dst)
+	SUBQ(Imm(4), n)
+
+	Label("tail")
+	TESTQ(n, n)
+	JZ(LabelRef("done"))
+	k := tailMask(n.(GPVirtual))
+	VMOVDQU64_Z(Mem{Base: src}, k, s[0])
+	mul(s[0], c, cx, poly, acc[0])
+	VMOVDQU64_Z(Mem{Base: dst}, k, s[0])
+	VPXORQ(s[0], acc[0], acc[0])
+	VMOVDQU64(acc[0], k, Mem{Base: dst})
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+func broadcastPoly() VecVirtual {
+	poly, r := ZMM(), GP64()
+	MOVQ(U32(0x87), r)
+	VPBROADCASTQ(r, poly)
+	return poly
+}
+
+// mul sets out to a·c: with a = a0 + a1·x^64 that is a0·c + a1·(c·x^64), at most
+// 192 bits, of which the top 64 fold once.
+func mul(a, c, cx, poly, out VecVirtual) {
+	mid, t := ZMM(), ZMM()
+	VPCLMULQDQ(Imm(0x00), c, a, out)
+	VPCLMULQDQ(Imm(0x01), cx, a, t)
+	VPXORQ(t, out, out)
+	VPCLMULQDQ(Imm(0x10), c, a, mid)
+	VPCLMULQDQ(Imm(0x11), cx, a, t)
+	VPXORQ(t, mid, mid)
+	VPCLMULQDQ(Imm(0x01), poly, mid, t)
+	VPSLLDQ(Imm(8), mid, mid)
+	VPTERNLOGQ(Imm(0x96), t, mid, out)
+}
+
+func innerProduct() {
+	TEXT("innerProductAVX512", NOSPLIT, "func(sum, a, b *uint64, n int)")
+	Doc("innerProductAVX512 sets sum to the products of n pairs of elements, added up",
+		"unreduced: low, middle (at x^64) and high 128 bits.")
+	sum, a, b, n := Load(Param("sum"), GP64()), Load(Param("a"), GP64()), Load(Param("b"), GP64()), Load(Param("n"), GP64())
+	lo, mid, mid2, hi := ZMM(), ZMM(), ZMM(), ZMM()
+	for _, z := range []VecVirtual{lo, mid, mid2, hi} {
+		VPXORQ(z, z, z)
+	}
+	x, y := []VecVirtual{ZMM(), ZMM()}, []VecVirtual{ZMM(), ZMM()}
+	step := func(x, y VecVirtual) {
+		for _, p := range []struct {
+			imm uint8
+			acc VecVirtual
+		}{{0x00, lo}, {0x01, mid}, {0x10, mid2}, {0x11, hi}} {
+			t := ZMM()
+			VPCLMULQDQ(Imm(uint64(p.imm)), y, x, t)
+			VPXORQ(t, p.acc, p.acc)
+		}
+	}
+	Label("pair")
+	CMPQ(n, Imm(8))
+	JL(LabelRef("four"))
+	for i := range 2 {
+		VMOVDQU64(Mem{Base: a, Disp: 64 * i}, x[i])
+		VMOVDQU64(Mem{Base: b, Disp: 64 * i}, y[i])
+	}
+	for i := range 2 {
+		step(x[i], y[i])
+	}
+	ADDQ(Imm(128), a)
+	ADDQ(Imm(128), b)
+	SUBQ(Imm(8), n)
+	JMP(LabelRef("pair"))
+	Label("four")
+	CMPQ(n, Imm(4))
+	JL(LabelRef("tail"))
+	VMOVDQU64(Mem{Base: a}, x[0])
+	VMOVDQU64(Mem{Base: b}, y[0])
+	step(x[0], y[0])
+	ADDQ(Imm(64), a)
+	ADDQ(Imm(64), b)
+	SUBQ(Imm(4), n)
+	Label("tail")
+	TESTQ(n, n)
+	JZ(LabelRef("fold"))
+	k := tailMask(n.(GPVirtual))
+	VMOVDQU64_Z(Mem{Base: a}, k, x[0])
+	VMOVDQU64_Z(Mem{Base: b}, k, y[0])
+	step(x[0], y[0])
+	Label("fold")
+	VPXORQ(mid2, mid, mid)
+	for i, z := range []VecVirtual{lo, mid, hi} {
+		h := YMM()
+		VEXTRACTI64X4(Imm(1), z, h)
+		VPXORQ(h, z.AsY(), h)
+		q := XMM()
+		VEXTRACTI64X2(Imm(1), h, q)
+		VPXORQ(q, h.AsX(), q)
+		VMOVDQU64(q, Mem{Base: sum, Disp: 16 * i})
+	}
+	VZEROUPPER()
+	RET()
+}

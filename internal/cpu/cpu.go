@@ -1,0 +1,23 @@
+// Package cpu tells which groups of instructions the kernels may use.
+// GODEBUG=cpu.avx512f=off turns those with AVX-512 off, the build tag purego
+// all of them.
+package cpu
+
+// Features are the groups of instructions that kernels come in.
+type Features struct {
+	// AVX512 is AVX-512 F, BW, DQ and VL with BMI2, wide AES and wide
+	// carry-less multiplication: AMD since Zen 4, Intel servers since Ice Lake.
+	AVX512 bool
+	// SHA is SHA-NI with SSE 4.1.
+	SHA bool
+}
+
+// Tiers returns the sets of features that a test should cover on this machine:
+// none, and all it has.
+func Tiers() map[string]Features {
+	t := map[string]Features{"generic": {}}
+	if h := Host(); h != (Features{}) {
+		t["host"] = h
+	}
+	return t
+}

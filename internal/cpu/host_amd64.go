@@ -1,0 +1,18 @@
+//go:build !purego
+
+package cpu
+
+import "golang.org/x/sys/cpu"
+
+//go:generate go run -C ../_asm ./cpu -out ../cpu/cpuid_amd64.s -stubs ../cpu/cpuid_amd64.go -pkg cpu
+
+// Host returns what this machine has.
+func Host() Features {
+	x := &cpu.X86
+	return Features{
+		AVX512: x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL &&
+			x.HasAVX512VAES && x.HasAVX512VPCLMULQDQ && x.HasBMI2,
+		// AVX2 is in leaf 7 itself, so that leaf exists.
+		SHA: x.HasSSSE3 && x.HasSSE41 && x.HasAVX2 && cpuid7()>>29&1 == 1,
+	}
+}

@@ -1,0 +1,25 @@
+//go:build !purego
+
+package field
+
+import "github.com/symbolon/symbolon/internal/cpu"
+
+//go:generate go run -C ../_asm ./field -out ../field/kernel_amd64.s -stubs ../field/kernel_amd64.go -pkg field
+
+func mulAdd(f cpu.Features, dst, src []Element, c Element) {
+	if !f.AVX512 || len(src) == 0 {
+		mulAddGeneric(dst, src, c)
+		return
+	}
+	cx := c.Mul(Element{Hi: 1})
+	mulAddAVX512(&dst[0].Lo, &src[0].Lo, len(src), &c.Lo, &cx.Lo)
+}
+
+func innerProduct(f cpu.Features, a, b []Element) Element {
+	if !f.AVX512 || len(a) == 0 {
+		return innerProductGeneric(a, b)
+	}
+	var p [6]uint64
+	innerProductAVX512(&p[0], &a[0].Lo, &b[0].Lo, len(a))
+	return reduce(p[0], p[1]^p[2], p[4]^p[3], p[5])
+}
