@@ -59,7 +59,7 @@ func (c *code) compress(ctx context.Context, workers int, v []field.Element) err
 
 // convolve runs one pass over x in place.
 func (c *code) convolve(ctx context.Context, x []field.Element, pass int) error {
-	const piece = 1 << 12
+	const piece = 28 * 128 // whole turns of the kernel
 	masks := make([]byte, 4*piece)
 	stream := oracle.StreamAt(c.key[:16], c.maskBlock(pass))
 	for lo := 0; lo < len(x); lo += piece {
@@ -68,7 +68,7 @@ func (c *code) convolve(ctx context.Context, x []field.Element, pass int) error 
 		}
 		hi := min(len(x), lo+piece)
 		oracle.Fill(masks[:4*(hi-lo)], stream)
-		convolve(x, masks[:4*(hi-lo)], lo)
+		convolve(host, x, masks[:4*(hi-lo)], lo)
 	}
 	return nil
 }
@@ -96,7 +96,7 @@ func (c *code) expand(ctx context.Context, workers int, out, x []field.Element) 
 	return parallel.Ranges(ctx, workers, len(out), expandPiece, func(lo, hi int) error {
 		words := make([]byte, 32*(hi-lo))
 		oracle.Fill(words, oracle.StreamAt(c.key[:16], c.rowBlock(lo)))
-		expand(out[lo:hi], x, words)
+		expand(host, out[lo:hi], x, words)
 		return nil
 	})
 }

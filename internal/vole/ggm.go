@@ -4,6 +4,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 
+	"github.com/symbolon/symbolon/internal/cpu"
 	"github.com/symbolon/symbolon/internal/field"
 	"github.com/symbolon/symbolon/internal/oracle"
 )
@@ -22,7 +23,10 @@ type tree struct {
 // prg holds the two fixed keys.
 type prg struct {
 	left, right cipher.Block
+	schedules   schedules
 }
+
+var host = cpu.Host()
 
 func newPRG(binding []byte) *prg {
 	keys := oracle.Sum(treeDomain, binding)
@@ -34,10 +38,11 @@ func newPRG(binding []byte) *prg {
 	if g.right, err = aes.NewCipher(keys[16:]); err != nil {
 		panic("vole: " + err.Error())
 	}
+	g.schedules.expand(host, [2]field.Element{field.Load(keys[:]), field.Load(keys[16:])})
 	return g
 }
 
-// grow replaces the first n nodes by the left children of them and appends the
+// growGeneric replaces the first n nodes by the left children of them and appends the
 // right children up to len(nodes). It returns the sums of both.
 func (g *prg) growGeneric(nodes []field.Element, n int) (left, right field.Element) {
 	var in, out [field.Size]byte
@@ -64,7 +69,7 @@ func (t *tree) expand(leaves []field.Element, root field.Element, sums [][2]fiel
 	leaves[0] = root
 	for l := range t.depth {
 		n := t.level(l)
-		sums[l][0], sums[l][1] = t.prg.grow(leaves[:t.level(l+1)], n)
+		sums[l][0], sums[l][1] = t.prg.grow(host, leaves[:t.level(l+1)], n)
 	}
 }
 
@@ -93,7 +98,7 @@ func (t *tree) puncture(leaves []field.Element, path []uint64, known []field.Ele
 		// come out wrong: one is the new unknown, the other follows from
 		// the sum of its side.
 		var sums [2]field.Element
-		sums[0], sums[1] = t.prg.grow(leaves[:m], n)
+		sums[0], sums[1] = t.prg.grow(host, leaves[:m], n)
 		child := [2]int{at, n + at}
 		on, off := path[l], 1-path[l]
 		if c := child[off]; c < m {

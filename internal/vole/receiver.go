@@ -10,6 +10,7 @@ import (
 
 	"github.com/symbolon/symbolon/internal/bitvec"
 	"github.com/symbolon/symbolon/internal/field"
+	"github.com/symbolon/symbolon/internal/hugepage"
 	"github.com/symbolon/symbolon/internal/oracle"
 	"github.com/symbolon/symbolon/internal/ot"
 	"github.com/symbolon/symbolon/internal/parallel"
@@ -100,7 +101,7 @@ func (r *Receiver) Open(ctx context.Context, sums []byte) ([]byte, error) {
 	for i := range noise {
 		noise[i] = combine(r.shares[r.shape.treeOTs()+128*i:][:128])
 	}
-	r.c = make([]field.Element, r.shape.in)
+	r.c = hugepage.Elements(r.shape.in)
 	prg := newPRG(r.params.Binding)
 	err := parallel.For(ctx, r.workers, NoiseWeight, func(i int) error {
 		r.punctureTree(sums, prg, noise[i], i)
@@ -172,7 +173,7 @@ func (r *Receiver) Compress(ctx context.Context) (a, c []field.Element, err erro
 	} else {
 		r.step.take(2)
 	}
-	e := make([]field.Element, r.shape.in)
+	e := hugepage.Elements(r.shape.in)
 	for i, p := range r.positions {
 		e[i*r.shape.block+p] = r.values[i]
 	}

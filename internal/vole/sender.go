@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/symbolon/symbolon/internal/field"
+	"github.com/symbolon/symbolon/internal/hugepage"
 	"github.com/symbolon/symbolon/internal/ot"
 	"github.com/symbolon/symbolon/internal/parallel"
 )
@@ -71,7 +72,7 @@ func (s *Sender) Expand(ctx context.Context, extend []byte) ([]byte, error) {
 	for i := range s.noise {
 		s.noise[i] = combine(q[s.shape.treeOTs()+128*i:][:128])
 	}
-	s.shares = make([]field.Element, s.shape.in)
+	s.shares = hugepage.Elements(s.shape.in)
 	msg := make([]byte, s.params.ExpandLen())
 	prg := newPRG(s.params.Binding)
 	err = parallel.For(ctx, s.workers, NoiseWeight, func(i int) error {

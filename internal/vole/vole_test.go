@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/symbolon/symbolon/internal/field"
+	"github.com/symbolon/symbolon/internal/hugepage"
 	"github.com/symbolon/symbolon/internal/oracle"
 	"github.com/symbolon/symbolon/internal/ot"
 )
@@ -270,7 +271,7 @@ func TestGrow(t *testing.T) {
 			}
 			want := slices.Clone(nodes)
 			wl, wr := g.growGeneric(want[1:m+1], n)
-			gl, gr := g.grow(nodes[1:m+1], n)
+			gl, gr := g.grow(host, nodes[1:m+1], n)
 			if wl != gl || wr != gr || !slices.Equal(nodes, want) {
 				t.Fatalf("%d nodes to %d: grow differs from its plain twin", n, m)
 			}
@@ -332,6 +333,78 @@ func BenchmarkRun(b *testing.B) {
 	for b.Loop() {
 		if _, _, _, _, _, err := run(params(1<<18, true), 2, nil); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestConvolve compares the kernel with its plain twin, from any start and for
+// any length, near the end of the vector too.
+func TestConvolve(t *testing.T) {
+	r := newSeeded(6)
+	const n = 400
+	x := make([]field.Element, n)
+	for i := range x {
+		x[i] = r.element()
+	}
+	masks := make([]byte, 4*n)
+	_, _ = r.Read(masks)
+	for lo := 0; lo < n; lo += 13 {
+		for hi := lo; hi <= n; hi += 7 {
+			want, got := slices.Clone(x), slices.Clone(x)
+			convolveGeneric(want, masks[4*lo:4*hi], lo)
+			convolve(host, got, masks[4*lo:4*hi], lo)
+			if !slices.Equal(got, want) {
+				t.Fatalf("outputs %d to %d of %d differ", lo, hi, n)
+			}
+		}
+	}
+}
+
+// TestExpand compares the gathering kernel with its plain twin.
+func TestExpand(t *testing.T) {
+	r := newSeeded(7)
+	for _, rows := range []int{0, 1, 2, 3, 17, 100} {
+		for _, n := range []int{1, 2, 63, 1000} {
+			x, out := make([]field.Element, n), make([]field.Element, rows+1)
+			for i := range x {
+				x[i] = r.element()
+			}
+			words := make([]byte, 32*rows)
+			_, _ = r.Read(words)
+			want := slices.Clone(out)
+			expandGeneric(want[:rows], x, words)
+			expand(host, out[:rows], x, words)
+			if !slices.Equal(out, want) {
+				t.Fatalf("%d rows over %d elements differ", rows, n)
+			}
+		}
+	}
+}
+
+func benchmarkCode(b *testing.B, f func(c *code, v []field.Element)) {
+	const k = 1 << 20
+	c, v := newCode([]byte("bench"), k), hugepage.Elements(2*k)
+	for b.Loop() {
+		f(c, v)
+	}
+}
+
+func BenchmarkConvolve(b *testing.B) {
+	benchmarkCode(b, func(c *code, v []field.Element) { _ = c.convolve(context.Background(), v[c.k:], 0) })
+}
+
+func BenchmarkExpand(b *testing.B) {
+	benchmarkCode(b, func(c *code, v []field.Element) { _ = c.expand(context.Background(), 1, v[:c.k], v[c.k:]) })
+}
+
+func BenchmarkTrees(b *testing.B) {
+	p := params(1<<20, false)
+	sh := p.shape()
+	tr := tree{sh, newPRG([]byte("bench"))}
+	leaves, sums := make([]field.Element, sh.block), make([][2]field.Element, sh.depth)
+	for b.Loop() {
+		for range NoiseWeight {
+			tr.expand(leaves, field.One, sums)
 		}
 	}
 }

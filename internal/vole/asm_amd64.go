@@ -1,0 +1,49 @@
+//go:build !purego
+
+package vole
+
+import (
+	"github.com/symbolon/symbolon/internal/cpu"
+	"github.com/symbolon/symbolon/internal/field"
+)
+
+//go:generate go run -C ../_asm ./vole -out ../vole/kernel_amd64.s -stubs ../vole/kernel_amd64.go -pkg vole
+
+// schedules holds the round keys of both keys of a prg, for the kernels.
+type schedules [2 * 11 * 2]uint64
+
+func (s *schedules) expand(f cpu.Features, keys [2]field.Element) {
+	if f.AVX512 {
+		expandKeyAES(&s[0], &keys[0].Lo)
+		expandKeyAES(&s[22], &keys[1].Lo)
+	}
+}
+
+func (g *prg) grow(f cpu.Features, nodes []field.Element, n int) (left, right field.Element) {
+	if !f.AVX512 || n == 0 {
+		return g.growGeneric(nodes, n)
+	}
+	var sums [2]field.Element
+	growAVX512(&nodes[0].Lo, n, len(nodes)-n, &g.schedules[0], &sums[0].Lo)
+	return sums[0], sums[1]
+}
+
+// convolveStride is the number of outputs that one turn of the kernel finishes.
+const convolveStride = 28
+
+func convolve(f cpu.Features, x []field.Element, masks []byte, lo int) {
+	// The kernel loads a whole window beyond its outputs.
+	if n := min(len(masks)/4, len(x)-lo-window) / convolveStride; f.AVX512 && n > 0 {
+		convolveAVX512(&x[lo].Lo, &masks[0], n)
+		masks, lo = masks[4*convolveStride*n:], lo+convolveStride*n
+	}
+	convolveGeneric(x, masks, lo)
+}
+
+func expand(f cpu.Features, out, x []field.Element, words []byte) {
+	if !f.AVX512 || len(out) == 0 {
+		expandGeneric(out, x, words)
+		return
+	}
+	gatherAVX512(&out[0].Lo, &x[0].Lo, &words[0], len(out), len(x))
+}

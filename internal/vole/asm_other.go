@@ -1,0 +1,20 @@
+//go:build !amd64 || purego
+
+package vole
+
+import (
+	"github.com/symbolon/symbolon/internal/cpu"
+	"github.com/symbolon/symbolon/internal/field"
+)
+
+type schedules struct{}
+
+func (s *schedules) expand(cpu.Features, [2]field.Element) {}
+
+func (g *prg) grow(_ cpu.Features, nodes []field.Element, n int) (left, right field.Element) {
+	return g.growGeneric(nodes, n)
+}
+
+func convolve(_ cpu.Features, x []field.Element, masks []byte, lo int) { convolveGeneric(x, masks, lo) }
+
+func expand(_ cpu.Features, out, x []field.Element, words []byte) { expandGeneric(out, x, words) }
