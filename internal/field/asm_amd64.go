@@ -23,3 +23,11 @@ func innerProduct(f cpu.Features, a, b []Element) Element {
 	innerProductAVX512(&p[0], &a[0].Lo, &b[0].Lo, len(a))
 	return reduce(p[0], p[1]^p[2], p[4]^p[3], p[5])
 }
+
+func addPoly(f cpu.Features, dst, x, coef []Element) {
+	if !f.AVX512 || len(x) == 0 || len(coef) == 0 {
+		addPolyGeneric(dst, x, coef)
+		return
+	}
+	addPolyAVX512(&dst[0].Lo, &x[0].Lo, len(x), &coef[0].Lo, len(coef))
+}

@@ -117,10 +117,34 @@ func testVectorOperations(t *testing.T, f cpu.Features) {
 				t.Fatalf("n = %d: AddTo is wrong at %d", n, i)
 			}
 		}
+		testAddPoly(t, f, r, a)
 		mulAdd(f, a, a, c) // source and destination may be one
 		for i := range a {
 			if want := dst[i+1].Add(want[i+1]); a[i] != want.Add(mulSchoolbook(want, c)) {
 				t.Fatalf("n = %d: MulAdd in place is wrong at %d", n, i)
+			}
+		}
+	}
+}
+
+// testAddPoly compares with powers, at points x and for all degrees in use.
+func testAddPoly(t *testing.T, f cpu.Features, r *rand.Rand, x []Element) {
+	t.Helper()
+	for degree := range 6 {
+		coef := randomVector(r, degree)
+		got := randomVector(r, len(x)+2)
+		want := append([]Element(nil), got...)
+		for i, e := range x {
+			power := e
+			for _, c := range coef {
+				want[i+1] = want[i+1].Add(c.Mul(power))
+				power = power.Mul(e)
+			}
+		}
+		addPoly(f, got[1:len(x)+1], x, coef)
+		for i := range want {
+			if got[i] != want[i] {
+				t.Fatalf("%d points, degree %d: addPoly is wrong at %d", len(x), degree, i-1)
 			}
 		}
 	}

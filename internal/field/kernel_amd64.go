@@ -10,3 +10,7 @@ func mulAddAVX512(dst *uint64, src *uint64, n int, c *uint64, cx *uint64)
 // innerProductAVX512 sets sum to the products of n pairs of elements, added up
 // unreduced: low, middle (at x^64) and high 128 bits.
 func innerProductAVX512(sum *uint64, a *uint64, b *uint64, n int)
+
+// addPolyAVX512 adds to dst[i], for n points, the sum of coef[j]·x[i]^(j+1) over
+// j below degree, which is at least 1.
+func addPolyAVX512(dst *uint64, x *uint64, n int, coef *uint64, degree int)

@@ -193,3 +193,151 @@ fold:
 	VMOVDQU64     X1, 32(AX)
 	VZEROUPPER
 	RET
+
+// func addPolyAVX512(dst *uint64, x *uint64, n int, coef *uint64, degree int)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, VPCLMULQDQ
+TEXT ·addPolyAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	MOVQ coef+24(FP), BX
+	MOVQ degree+32(FP), SI
+
+	// Past the last coefficient, which comes first.
+	SHLQ         $0x04, SI
+	ADDQ         BX, SI
+	MOVQ         $0x00000087, DI
+	VPBROADCASTQ DI, Z0
+
+pair:
+	CMPQ      DX, $0x08
+	JL        tail
+	VMOVDQU64 (CX), Z1
+	VMOVDQU64 64(CX), Z2
+	VPXORQ    Z3, Z3, Z3
+	VPXORQ    Z4, Z4, Z4
+	MOVQ      SI, DI
+
+pairdegree:
+	SUBQ            $0x10, DI
+	VBROADCASTI64X2 (DI), Z5
+	VPXORQ          Z5, Z3, Z3
+	VPCLMULQDQ      $0x00, Z1, Z3, Z6
+	VPCLMULQDQ      $0x01, Z1, Z3, Z7
+	VPCLMULQDQ      $0x10, Z1, Z3, Z8
+	VPCLMULQDQ      $0x11, Z1, Z3, Z3
+	VPXORQ          Z8, Z7, Z7
+	VPSRLDQ         $0x08, Z7, Z8
+	VPXORQ          Z8, Z3, Z3
+	VPSLLDQ         $0x08, Z7, Z8
+	VPXORQ          Z8, Z6, Z6
+
+	// Fold the top 64 bits, then the 64 below them.
+	VPCLMULQDQ $0x01, Z0, Z3, Z8
+	VPSRLDQ    $0x08, Z8, Z7
+	VPXORQ     Z7, Z3, Z3
+	VPSLLDQ    $0x08, Z8, Z8
+	VPXORQ     Z8, Z6, Z6
+	VPCLMULQDQ $0x00, Z0, Z3, Z8
+	VPXORQ     Z8, Z6, Z3
+	VPXORQ     Z5, Z4, Z4
+	VPCLMULQDQ $0x00, Z2, Z4, Z5
+	VPCLMULQDQ $0x01, Z2, Z4, Z6
+	VPCLMULQDQ $0x10, Z2, Z4, Z7
+	VPCLMULQDQ $0x11, Z2, Z4, Z4
+	VPXORQ     Z7, Z6, Z6
+	VPSRLDQ    $0x08, Z6, Z7
+	VPXORQ     Z7, Z4, Z4
+	VPSLLDQ    $0x08, Z6, Z7
+	VPXORQ     Z7, Z5, Z5
+
+	// Fold the top 64 bits, then the 64 below them.
+	VPCLMULQDQ $0x01, Z0, Z4, Z7
+	VPSRLDQ    $0x08, Z7, Z6
+	VPXORQ     Z6, Z4, Z4
+	VPSLLDQ    $0x08, Z7, Z7
+	VPXORQ     Z7, Z5, Z5
+	VPCLMULQDQ $0x00, Z0, Z4, Z7
+	VPXORQ     Z7, Z5, Z4
+	CMPQ       DI, BX
+	JNE        pairdegree
+	VPXORQ     (AX), Z3, Z3
+	VMOVDQU64  Z3, (AX)
+	VPXORQ     64(AX), Z4, Z4
+	VMOVDQU64  Z4, 64(AX)
+	ADDQ       $0x80, CX
+	ADDQ       $0x80, AX
+	SUBQ       $0x08, DX
+	JMP        pair
+
+tail:
+	TESTQ DX, DX
+	JZ    done
+
+	// Up to eight at once: the last four may all be masked.
+	ADDQ        DX, DX
+	MOVQ        $-1, DI
+	SHLXQ       DX, DI, DI
+	NOTQ        DI
+	KMOVB       DI, K1
+	SHRQ        $0x08, DI
+	KMOVB       DI, K2
+	VMOVDQU64.Z (CX), K1, Z1
+	VMOVDQU64.Z 64(CX), K2, Z2
+	VPXORQ      Z3, Z3, Z3
+	VPXORQ      Z4, Z4, Z4
+	MOVQ        SI, CX
+
+taildegree:
+	SUBQ            $0x10, CX
+	VBROADCASTI64X2 (CX), Z5
+	VPXORQ          Z5, Z3, Z3
+	VPCLMULQDQ      $0x00, Z1, Z3, Z6
+	VPCLMULQDQ      $0x01, Z1, Z3, Z7
+	VPCLMULQDQ      $0x10, Z1, Z3, Z8
+	VPCLMULQDQ      $0x11, Z1, Z3, Z3
+	VPXORQ          Z8, Z7, Z7
+	VPSRLDQ         $0x08, Z7, Z8
+	VPXORQ          Z8, Z3, Z3
+	VPSLLDQ         $0x08, Z7, Z8
+	VPXORQ          Z8, Z6, Z6
+
+	// Fold the top 64 bits, then the 64 below them.
+	VPCLMULQDQ $0x01, Z0, Z3, Z8
+	VPSRLDQ    $0x08, Z8, Z7
+	VPXORQ     Z7, Z3, Z3
+	VPSLLDQ    $0x08, Z8, Z8
+	VPXORQ     Z8, Z6, Z6
+	VPCLMULQDQ $0x00, Z0, Z3, Z8
+	VPXORQ     Z8, Z6, Z3
+	VPXORQ     Z5, Z4, Z4
+	VPCLMULQDQ $0x00, Z2, Z4, Z5
+	VPCLMULQDQ $0x01, Z2, Z4, Z6
+	VPCLMULQDQ $0x10, Z2, Z4, Z7
+	VPCLMULQDQ $0x11, Z2, Z4, Z4
+	VPXORQ     Z7, Z6, Z6
+	VPSRLDQ    $0x08, Z6, Z7
+	VPXORQ     Z7, Z4, Z4
+	VPSLLDQ    $0x08, Z6, Z7
+	VPXORQ     Z7, Z5, Z5
+
+	// Fold the top 64 bits, then the 64 below them.
+	VPCLMULQDQ  $0x01, Z0, Z4, Z7
+	VPSRLDQ     $0x08, Z7, Z6
+	VPXORQ      Z6, Z4, Z4
+	VPSLLDQ     $0x08, Z7, Z7
+	VPXORQ      Z7, Z5, Z5
+	VPCLMULQDQ  $0x00, Z0, Z4, Z7
+	VPXORQ      Z7, Z5, Z4
+	CMPQ        CX, BX
+	JNE         taildegree
+	VMOVDQU64.Z (AX), K1, Z1
+	VPXORQ      Z1, Z3, Z3
+	VMOVDQU64   Z3, K1, (AX)
+	VMOVDQU64.Z 64(AX), K2, Z2
+	VPXORQ      Z2, Z4, Z4
+	VMOVDQU64   Z4, K2, 64(AX)
+
+done:
+	VZEROUPPER
+	RET

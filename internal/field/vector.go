@@ -81,6 +81,12 @@ func InnerProduct(a, b []Element) Element {
 	return innerProduct(host, a, b)
 }
 
+// AddPoly sets dst[i] += Σ coef[j]·x[i]^(j+1).
+func AddPoly(dst, x, coef []Element) {
+	mustLen(len(dst), len(x))
+	addPoly(host, dst, x, coef)
+}
+
 // Inverse returns 1/e, or zero for zero: e^(2^128-2).
 func (e Element) Inverse() Element {
 	r, s := One, e
@@ -109,4 +115,14 @@ func innerProductGeneric(a, b []Element) Element {
 		s = s.Add(a[i].Mul(b[i]))
 	}
 	return s
+}
+
+func addPolyGeneric(dst, x, coef []Element) {
+	for i, e := range x {
+		var s Element
+		for j := len(coef) - 1; j >= 0; j-- {
+			s = s.Add(coef[j]).Mul(e)
+		}
+		dst[i] = dst[i].Add(s)
+	}
 }

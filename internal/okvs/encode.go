@@ -48,7 +48,7 @@ func (e *encoder) encode(keys, values, out []field.Element) error {
 		}
 		// The core fixed the dense columns; the peeled rows have to follow.
 		e.vals = append(e.vals[:0], values...)
-		addDense(e.vals, keys, dense)
+		field.AddPoly(e.vals, keys, dense)
 		values = e.vals
 	}
 	// Each row is solved when all columns but its own are known.

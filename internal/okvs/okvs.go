@@ -142,7 +142,7 @@ func Decode(ctx context.Context, workers int, k *Keys, vector, values []field.El
 		lo, hi := k.Starts[b], k.Starts[b+1]
 		bin := vector[b*p.BinLen() : (b+1)*p.BinLen()]
 		decodeSparse(values[lo:hi], k.Keys[lo:hi], bin[:p.Columns])
-		addDense(values[lo:hi], k.Keys[lo:hi], bin[p.Columns:])
+		field.AddPoly(values[lo:hi], k.Keys[lo:hi], bin[p.Columns:])
 		return nil
 	})
 }
@@ -161,24 +161,11 @@ func columns(key field.Element, n uint64) (p0, p1, p2 uint64) {
 	return p0, p1, p2
 }
 
-func decodeSparseGeneric(values, keys, sparse []field.Element) {
+func decodeSparse(values, keys, sparse []field.Element) {
 	n := uint64(len(sparse))
 	for i, k := range keys {
 		p0, p1, p2 := columns(k, n)
 		a, b, c := &sparse[p0], &sparse[p1], &sparse[p2]
 		values[i] = field.Element{Lo: a.Lo ^ b.Lo ^ c.Lo, Hi: a.Hi ^ b.Hi ^ c.Hi}
-	}
-}
-
-// addDense adds to each value the dense part of its key by Horner's rule. A
-// dense part that is zero everywhere adds nothing: only an encoder can know
-// that, for the vector is masked wherever someone else decodes it.
-func addDenseGeneric(values, keys, dense []field.Element) {
-	for i, k := range keys {
-		var s field.Element
-		for j := len(dense) - 1; j >= 0; j-- {
-			s = s.Add(dense[j]).Mul(k)
-		}
-		values[i] = values[i].Add(s)
 	}
 }

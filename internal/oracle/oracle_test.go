@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"testing"
 
+	"github.com/symbolon/symbolon/internal/cpu"
 	"github.com/symbolon/symbolon/internal/field"
 )
 
@@ -37,6 +38,12 @@ func TestStreamAt(t *testing.T) {
 }
 
 func TestBatch(t *testing.T) {
+	for name, f := range cpu.Tiers() {
+		t.Run(name, func(t *testing.T) { testBatch(t, f) })
+	}
+}
+
+func testBatch(t *testing.T, f cpu.Features) {
 	h := NewBatch("domain", []byte("run"))
 	sum := Sum("domain", []byte("run"))
 	for n := range 70 {
@@ -46,8 +53,8 @@ func TestBatch(t *testing.T) {
 		}
 		a, b := make([]field.Element, n+1), make([]field.Element, n+1)
 		c, d := make([]field.Element, n+1), make([]field.Element, n+1)
-		h.Hash1(a[:n], b[:n], x)
-		h.Hash2(c[:n], d[:n], x, y)
+		h.sum1(f, a[:n], b[:n], x)
+		h.sum2(f, c[:n], d[:n], x, y)
 		for i := range x {
 			xb, yb := x[i].Bytes(), y[i].Bytes()
 			m := append(append([]byte(nil), sum[:16]...), xb[:]...)
@@ -63,7 +70,7 @@ func TestBatch(t *testing.T) {
 		if !a[n].IsZero() || !b[n].IsZero() || !c[n].IsZero() || !d[n].IsZero() {
 			t.Fatalf("n = %d: a batch writes beyond its end", n)
 		}
-		h.Hash2(x, y, x, y)
+		h.sum2(f, x, y, x, y)
 		for i := range x {
 			if x[i] != c[i] || y[i] != d[i] {
 				t.Fatalf("n = %d: Hash2 in place is wrong at %d", n, i)

@@ -12,6 +12,7 @@ func main() {
 	ConstraintExpr("!purego")
 	mulAdd()
 	innerProduct()
+	addPoly()
 	Generate()
 }
 
@@ -172,4 +173,99 @@ func innerProduct() {
 	}
 	VZEROUPPER()
 	RET()
+}
+
+// addPoly evaluates one polynomial without constant term at many points by
+// Horner's rule, eight at a time.
+func addPoly() {
+	TEXT("addPolyAVX512", NOSPLIT, "func(dst, x *uint64, n int, coef *uint64, degree int)")
+	Doc("addPolyAVX512 adds to dst[i], for n points, the sum of coef[j]·x[i]^(j+1) over",
+		"j below degree, which is at least 1.")
+	dst, x, n := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
+	coef, degree := Load(Param("coef"), GP64()), Load(Param("degree"), GP64())
+	end := GP64()
+	Comment("Past the last coefficient, which comes first.")
+	MOVQ(degree, end)
+	SHLQ(Imm(4), end)
+	ADDQ(coef, end)
+	poly := broadcastPoly()
+	eval := func(label string, v, s []VecVirtual) {
+		c, at := ZMM(), GP64()
+		for i := range s {
+			VPXORQ(s[i], s[i], s[i])
+		}
+		MOVQ(end, at)
+		Label(label)
+		SUBQ(Imm(16), at)
+		VBROADCASTI64X2(Mem{Base: at}, c)
+		for i := range s {
+			VPXORQ(c, s[i], s[i])
+			mulFull(s[i], v[i], poly)
+		}
+		CMPQ(at, coef)
+		JNE(LabelRef(label))
+	}
+	v, s := []VecVirtual{ZMM(), ZMM()}, []VecVirtual{ZMM(), ZMM()}
+	Label("pair")
+	CMPQ(n, Imm(8))
+	JL(LabelRef("tail"))
+	for i := range v {
+		VMOVDQU64(Mem{Base: x, Disp: 64 * i}, v[i])
+	}
+	eval("pairdegree", v, s)
+	for i := range v {
+		VPXORQ(Mem{Base: dst, Disp: 64 * i}, s[i], s[i])
+		VMOVDQU64(s[i], Mem{Base: dst, Disp: 64 * i})
+	}
+	ADDQ(Imm(128), x)
+	ADDQ(Imm(128), dst)
+	SUBQ(Imm(8), n)
+	JMP(LabelRef("pair"))
+	Label("tail")
+	TESTQ(n, n)
+	JZ(LabelRef("done"))
+	Comment("Up to eight at once: the last four may all be masked.")
+	shift, mask, k := GP64(), GP64(), []OpmaskVirtual{K(), K()}
+	MOVQ(n, shift)
+	ADDQ(shift, shift)
+	MOVQ(I32(-1), mask)
+	SHLXQ(shift, mask, mask)
+	NOTQ(mask)
+	KMOVB(mask.As32(), k[0])
+	SHRQ(Imm(8), mask)
+	KMOVB(mask.As32(), k[1])
+	for i := range v {
+		VMOVDQU64_Z(Mem{Base: x, Disp: 64 * i}, k[i], v[i])
+	}
+	eval("taildegree", v, s)
+	for i := range v {
+		VMOVDQU64_Z(Mem{Base: dst, Disp: 64 * i}, k[i], v[i])
+		VPXORQ(v[i], s[i], s[i])
+		VMOVDQU64(s[i], k[i], Mem{Base: dst, Disp: 64 * i})
+	}
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// mulFull sets a to a·b, both unknown beforehand.
+func mulFull(a, b, poly VecVirtual) {
+	lo, mid, hi, t := ZMM(), ZMM(), ZMM(), ZMM()
+	VPCLMULQDQ(Imm(0x00), b, a, lo)
+	VPCLMULQDQ(Imm(0x01), b, a, mid)
+	VPCLMULQDQ(Imm(0x10), b, a, t)
+	VPCLMULQDQ(Imm(0x11), b, a, hi)
+	VPXORQ(t, mid, mid)
+	VPSRLDQ(Imm(8), mid, t)
+	VPXORQ(t, hi, hi)
+	VPSLLDQ(Imm(8), mid, t)
+	VPXORQ(t, lo, lo)
+	Comment("Fold the top 64 bits, then the 64 below them.")
+	VPCLMULQDQ(Imm(0x01), poly, hi, t)
+	VPSRLDQ(Imm(8), t, mid)
+	VPXORQ(mid, hi, hi)
+	VPSLLDQ(Imm(8), t, t)
+	VPXORQ(t, lo, lo)
+	VPCLMULQDQ(Imm(0x00), poly, hi, t)
+	VPXORQ(t, lo, a)
 }
