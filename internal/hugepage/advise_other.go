@@ -2,6 +2,4 @@
 
 package hugepage
 
-import "github.com/symbolon/symbolon/internal/field"
-
-func advise([]field.Element) {}
+func advise([]byte) {}

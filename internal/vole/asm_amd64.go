@@ -28,8 +28,11 @@ func (g *prg) grow(f cpu.Features, nodes []field.Element, n int) (left, right fi
 	return sums[0], sums[1]
 }
 
-// convolveStride is the number of outputs that one turn of the kernel finishes.
-const convolveStride = 28
+// The numbers of outputs, or pairs, that one turn of a kernel finishes.
+const (
+	convolveStride = 28
+	pairsStride    = 26
+)
 
 func convolve(f cpu.Features, x []field.Element, masks []byte, lo int) {
 	// The kernel loads a whole window beyond its outputs.
@@ -40,10 +43,26 @@ func convolve(f cpu.Features, x []field.Element, masks []byte, lo int) {
 	convolveGeneric(x, masks, lo)
 }
 
+func convolvePairs(f cpu.Features, x []pair, masks []byte, lo int) {
+	if n := min(len(masks)/4, len(x)-lo-window) / pairsStride; f.AVX512 && n > 0 {
+		convolvePairsAVX512(&x[lo][0].Lo, &masks[0], n)
+		masks, lo = masks[4*pairsStride*n:], lo+pairsStride*n
+	}
+	convolvePairsGeneric(x, masks, lo)
+}
+
 func expand(f cpu.Features, out, x []field.Element, words []byte) {
 	if !f.AVX512 || len(out) == 0 {
 		expandGeneric(out, x, words)
 		return
 	}
 	gatherAVX512(&out[0].Lo, &x[0].Lo, &words[0], len(out), len(x))
+}
+
+func expandPairs(f cpu.Features, out0, out1 []field.Element, x []pair, words []byte) {
+	if !f.AVX512 || len(out0) == 0 {
+		expandPairsGeneric(out0, out1, x, words)
+		return
+	}
+	gatherPairsAVX512(&out0[0].Lo, &out1[0].Lo, &x[0][0].Lo, &words[0], len(out0), len(x))
 }

@@ -45,32 +45,69 @@ func newCode(binding []byte, k int) *code {
 func (c *code) maskBlock(pass int) uint64 { return uint64(pass) * uint64(c.k) / 4 }
 func (c *code) rowBlock(row int) uint64   { return uint64(passes)*uint64(c.k)/4 + 2*uint64(row) }
 
-// compress replaces v[:k] by the code word of v, which has 2k elements; v[k:]
-// is scratch afterwards.
-func (c *code) compress(ctx context.Context, workers int, v []field.Element) error {
-	x := v[c.k : 2*c.k]
+// pair holds an element of each of two vectors that the code compresses at once:
+// one cache miss of the expander then serves both.
+type pair [2]field.Element
+
+// compress adds to out, which has at most k elements, the code word of (0, x).
+// It leaves x, of k elements, as scratch.
+func (c *code) compress(ctx context.Context, workers int, out, x []field.Element) error {
 	for pass := range passes {
-		if err := c.convolve(ctx, x, pass); err != nil {
+		if err := c.masks(ctx, pass, func(lo int, masks []byte) { convolve(host, x, masks, lo) }); err != nil {
 			return err
 		}
 	}
-	return c.expand(ctx, workers, v[:c.k], x)
+	return c.rows(ctx, workers, len(out), func(lo, hi int, words []byte) {
+		expand(host, out[lo:hi], x, words)
+	})
 }
 
-// convolve runs one pass over x in place.
-func (c *code) convolve(ctx context.Context, x []field.Element, pass int) error {
-	const piece = 28 * 128 // whole turns of the kernel
-	masks := make([]byte, 4*piece)
+// compressPairs is compress for two vectors, of equal length.
+func (c *code) compressPairs(ctx context.Context, workers int, out0, out1 []field.Element, x []pair) error {
+	for pass := range passes {
+		if err := c.masks(ctx, pass, func(lo int, masks []byte) { convolvePairs(host, x, masks, lo) }); err != nil {
+			return err
+		}
+	}
+	return c.rows(ctx, workers, len(out0), func(lo, hi int, words []byte) {
+		expandPairs(host, out0[lo:hi], out1[lo:hi], x, words)
+	})
+}
+
+// masks calls f for each piece of one pass over k elements, in order, with its
+// first element and its masks.
+func (c *code) masks(ctx context.Context, pass int, f func(lo int, masks []byte)) error {
+	const piece = 3640 // whole turns of the kernels
+	buf := make([]byte, 4*piece)
 	stream := oracle.StreamAt(c.key[:16], c.maskBlock(pass))
-	for lo := 0; lo < len(x); lo += piece {
+	for lo := 0; lo < c.k; lo += piece {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		hi := min(len(x), lo+piece)
-		oracle.Fill(masks[:4*(hi-lo)], stream)
-		convolve(host, x, masks[:4*(hi-lo)], lo)
+		m := buf[:4*(min(c.k, lo+piece)-lo)]
+		oracle.Fill(m, stream)
+		f(lo, m)
 	}
 	return nil
+}
+
+// rows calls f for each piece of the first n rows of the expander, with their
+// random words.
+func (c *code) rows(ctx context.Context, workers, n int, f func(lo, hi int, words []byte)) error {
+	spare := make(chan []byte, parallel.Workers(workers))
+	return parallel.Ranges(ctx, workers, n, expandPiece, func(lo, hi int) error {
+		var buf []byte
+		select {
+		case buf = <-spare:
+		default:
+			buf = make([]byte, 32*expandPiece)
+		}
+		words := buf[:32*(hi-lo)]
+		oracle.Fill(words, oracle.StreamAt(c.key[:16], c.rowBlock(lo)))
+		f(lo, hi, words)
+		spare <- buf
+		return nil
+	})
 }
 
 // convolveGeneric finishes the outputs lo, lo+1, ... with one mask each, by
@@ -91,28 +128,57 @@ func convolveGeneric(x []field.Element, masks []byte, lo int) {
 	}
 }
 
-// expand adds E·x to out.
-func (c *code) expand(ctx context.Context, workers int, out, x []field.Element) error {
-	return parallel.Ranges(ctx, workers, len(out), expandPiece, func(lo, hi int) error {
-		words := make([]byte, 32*(hi-lo))
-		oracle.Fill(words, oracle.StreamAt(c.key[:16], c.rowBlock(lo)))
-		expand(host, out[lo:hi], x, words)
-		return nil
-	})
+func convolvePairsGeneric(x []pair, masks []byte, lo int) {
+	for i := range len(masks) / 4 {
+		m := binary.LittleEndian.Uint32(masks[4*i:])
+		y := x[lo+i]
+		rest := x[lo+i+1:]
+		for j := range min(window-1, len(rest)) {
+			mask, r := -uint64(m>>j&1), &rest[j]
+			r[0].Lo ^= mask & y[0].Lo
+			r[0].Hi ^= mask & y[0].Hi
+			r[1].Lo ^= mask & y[1].Lo
+			r[1].Hi ^= mask & y[1].Hi
+		}
+		if len(rest) >= window {
+			r := &rest[window-1]
+			r[0], r[1] = r[0].Add(y[0].MulX()), r[1].Add(y[1].MulX())
+		}
+	}
 }
 
-// expandGeneric adds to each out seven elements of x, at positions that scale
-// 32 random bits each to the length of x.
+// position scales word j of a row of the expander to one of n positions.
+func position(row []byte, j int, n uint64) uint64 {
+	return uint64(binary.LittleEndian.Uint32(row[4*j:])) * n >> 32
+}
+
+// expandGeneric adds to each out seven elements of x.
 func expandGeneric(out, x []field.Element, words []byte) {
 	n := uint64(len(x))
 	for i := range out {
 		row := words[32*i:][:32]
 		s := out[i]
 		for j := range expanderWeight {
-			p := uint64(binary.LittleEndian.Uint32(row[4*j:])) * n >> 32
-			s.Lo ^= x[p].Lo
-			s.Hi ^= x[p].Hi
+			p := &x[position(row, j, n)]
+			s.Lo ^= p.Lo
+			s.Hi ^= p.Hi
 		}
 		out[i] = s
+	}
+}
+
+func expandPairsGeneric(out0, out1 []field.Element, x []pair, words []byte) {
+	n := uint64(len(x))
+	for i := range out0 {
+		row := words[32*i:][:32]
+		s, t := out0[i], out1[i]
+		for j := range expanderWeight {
+			p := &x[position(row, j, n)]
+			s.Lo ^= p[0].Lo
+			s.Hi ^= p[0].Hi
+			t.Lo ^= p[1].Lo
+			t.Hi ^= p[1].Hi
+		}
+		out0[i], out1[i] = s, t
 	}
 }

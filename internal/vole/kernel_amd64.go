@@ -16,6 +16,10 @@ func growAVX512(nodes *uint64, n int, rights int, keys *uint64, sums *uint64)
 // least 24 more elements. A mask takes four bytes.
 func convolveAVX512(x *uint64, masks *byte, groups int)
 
+// convolvePairsAVX512 finishes 26·groups pairs from x on, which is followed by at
+// least 24 more. A mask takes four bytes and serves both elements of a pair.
+func convolvePairsAVX512(x *uint64, masks *byte, groups int)
+
 // gatherAVX512 adds to each output seven elements of x, which has n.
 func gatherAVX512(out *uint64, x *uint64, words *byte, rows int, n int)
 

@@ -1171,6 +1171,1625 @@ group:
 	VZEROUPPER
 	RET
 
+// func convolvePairsAVX512(x *uint64, masks *byte, groups int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·convolvePairsAVX512(SB), NOSPLIT, $0-24
+	MOVQ       x+0(FP), AX
+	MOVQ       masks+8(FP), CX
+	MOVQ       groups+16(FP), DX
+	MOVQ       $0x1111111111111111, BX
+	MOVQ       $0x007fffff, SI
+	MOVQ       $0x00000087, DI
+	VMOVQ      DI, X0
+	MOVQ       $0x00000001, DI
+	VPINSRQ    $0x01, DI, X0, X0
+	VSHUFI64X2 $0x00, Z0, Z0, Z0
+	VMOVDQU64  (AX), Z1
+	VMOVDQU64  64(AX), Z2
+	VMOVDQU64  128(AX), Z3
+	VMOVDQU64  192(AX), Z4
+	VMOVDQU64  256(AX), Z5
+	VMOVDQU64  320(AX), Z6
+	VMOVDQU64  384(AX), Z7
+	VMOVDQU64  448(AX), Z8
+	VMOVDQU64  512(AX), Z9
+	VMOVDQU64  576(AX), Z10
+	VMOVDQU64  640(AX), Z11
+	VMOVDQU64  704(AX), Z12
+
+group:
+	VMOVDQU64 768(AX), Z13
+	MOVL      (CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x01, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0x44, Z1, Z1, Z14
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, R8
+	MOVL       4(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x02, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0xee, Z1, Z1, Z14
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	VPSRAQ     $0x3f, Z1, Z14
+	VPSHUFD    $0x4e, Z14, Z14
+	VPADDQ     Z1, Z1, Z15
+	VPTERNLOGQ $0x78, Z0, Z14, Z13
+	VPXORQ     Z15, Z13, Z13
+	VMOVDQU64  Z1, (AX)
+	VMOVDQU64  832(AX), Z1
+	MOVL       8(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x01, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0x44, Z2, Z2, Z14
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, R8
+	MOVL       12(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x02, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0xee, Z2, Z2, Z14
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	VPSRAQ     $0x3f, Z2, Z14
+	VPSHUFD    $0x4e, Z14, Z14
+	VPADDQ     Z2, Z2, Z15
+	VPTERNLOGQ $0x78, Z0, Z14, Z1
+	VPXORQ     Z15, Z1, Z1
+	VMOVDQU64  Z2, 64(AX)
+	VMOVDQU64  896(AX), Z2
+	MOVL       16(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x01, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0x44, Z3, Z3, Z14
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, R8
+	MOVL       20(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x02, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0xee, Z3, Z3, Z14
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	VPSRAQ     $0x3f, Z3, Z14
+	VPSHUFD    $0x4e, Z14, Z14
+	VPADDQ     Z3, Z3, Z15
+	VPTERNLOGQ $0x78, Z0, Z14, Z2
+	VPXORQ     Z15, Z2, Z2
+	VMOVDQU64  Z3, 128(AX)
+	VMOVDQU64  960(AX), Z3
+	MOVL       24(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x01, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0x44, Z4, Z4, Z14
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, R8
+	MOVL       28(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x02, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0xee, Z4, Z4, Z14
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	VPSRAQ     $0x3f, Z4, Z14
+	VPSHUFD    $0x4e, Z14, Z14
+	VPADDQ     Z4, Z4, Z15
+	VPTERNLOGQ $0x78, Z0, Z14, Z3
+	VPXORQ     Z15, Z3, Z3
+	VMOVDQU64  Z4, 192(AX)
+	VMOVDQU64  1024(AX), Z4
+	MOVL       32(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x01, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0x44, Z5, Z5, Z14
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, R8
+	MOVL       36(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x02, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0xee, Z5, Z5, Z14
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	VPSRAQ     $0x3f, Z5, Z14
+	VPSHUFD    $0x4e, Z14, Z14
+	VPADDQ     Z5, Z5, Z15
+	VPTERNLOGQ $0x78, Z0, Z14, Z4
+	VPXORQ     Z15, Z4, Z4
+	VMOVDQU64  Z5, 256(AX)
+	VMOVDQU64  1088(AX), Z5
+	MOVL       40(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x01, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0x44, Z6, Z6, Z14
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, R8
+	MOVL       44(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x02, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0xee, Z6, Z6, Z14
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	VPSRAQ     $0x3f, Z6, Z14
+	VPSHUFD    $0x4e, Z14, Z14
+	VPADDQ     Z6, Z6, Z15
+	VPTERNLOGQ $0x78, Z0, Z14, Z5
+	VPXORQ     Z15, Z5, Z5
+	VMOVDQU64  Z6, 320(AX)
+	VMOVDQU64  1152(AX), Z6
+	MOVL       48(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x01, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0x44, Z7, Z7, Z14
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, R8
+	MOVL       52(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x02, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0xee, Z7, Z7, Z14
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	VPSRAQ     $0x3f, Z7, Z14
+	VPSHUFD    $0x4e, Z14, Z14
+	VPADDQ     Z7, Z7, Z15
+	VPTERNLOGQ $0x78, Z0, Z14, Z6
+	VPXORQ     Z15, Z6, Z6
+	VMOVDQU64  Z7, 384(AX)
+	VMOVDQU64  1216(AX), Z7
+	MOVL       56(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x01, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0x44, Z8, Z8, Z14
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, R8
+	MOVL       60(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x02, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0xee, Z8, Z8, Z14
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	VPSRAQ     $0x3f, Z8, Z14
+	VPSHUFD    $0x4e, Z14, Z14
+	VPADDQ     Z8, Z8, Z15
+	VPTERNLOGQ $0x78, Z0, Z14, Z7
+	VPXORQ     Z15, Z7, Z7
+	VMOVDQU64  Z8, 448(AX)
+	VMOVDQU64  1280(AX), Z8
+	MOVL       64(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x01, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0x44, Z9, Z9, Z14
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, R8
+	MOVL       68(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x02, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0xee, Z9, Z9, Z14
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	VPSRAQ     $0x3f, Z9, Z14
+	VPSHUFD    $0x4e, Z14, Z14
+	VPADDQ     Z9, Z9, Z15
+	VPTERNLOGQ $0x78, Z0, Z14, Z8
+	VPXORQ     Z15, Z8, Z8
+	VMOVDQU64  Z9, 512(AX)
+	VMOVDQU64  1344(AX), Z9
+	MOVL       72(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x01, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0x44, Z10, Z10, Z14
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, R8
+	MOVL       76(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x02, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0xee, Z10, Z10, Z14
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	VPSRAQ     $0x3f, Z10, Z14
+	VPSHUFD    $0x4e, Z14, Z14
+	VPADDQ     Z10, Z10, Z15
+	VPTERNLOGQ $0x78, Z0, Z14, Z9
+	VPXORQ     Z15, Z9, Z9
+	VMOVDQU64  Z10, 576(AX)
+	VMOVDQU64  1408(AX), Z10
+	MOVL       80(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x01, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0x44, Z11, Z11, Z14
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, R8
+	MOVL       84(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x02, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0xee, Z11, Z11, Z14
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	VPSRAQ     $0x3f, Z11, Z14
+	VPSHUFD    $0x4e, Z14, Z14
+	VPADDQ     Z11, Z11, Z15
+	VPTERNLOGQ $0x78, Z0, Z14, Z10
+	VPXORQ     Z15, Z10, Z10
+	VMOVDQU64  Z11, 640(AX)
+	VMOVDQU64  1472(AX), Z11
+	MOVL       88(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x01, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0x44, Z12, Z12, Z14
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, R8
+	MOVL       92(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x02, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0xee, Z12, Z12, Z14
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	VPSRAQ     $0x3f, Z12, Z14
+	VPSHUFD    $0x4e, Z14, Z14
+	VPADDQ     Z12, Z12, Z15
+	VPTERNLOGQ $0x78, Z0, Z14, Z11
+	VPXORQ     Z15, Z11, Z11
+	VMOVDQU64  Z12, 704(AX)
+	VMOVDQU64  1536(AX), Z12
+	MOVL       96(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x01, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0x44, Z13, Z13, Z14
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z13, K1, Z13
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, R8
+	MOVL       100(CX), DI
+
+	// Four mask bits a pair, from the one after this on.
+	ANDQ  SI, DI
+	SHLQ  $0x02, DI
+	MOVQ  DI, R8
+	SHRQ  $0x10, R8
+	PDEPQ BX, DI, DI
+
+	// Times fifteen.
+	MOVQ  DI, R9
+	SHLQ  $0x04, R9
+	SUBQ  DI, R9
+	MOVQ  R9, DI
+	PDEPQ BX, R8, R8
+
+	// Times fifteen.
+	MOVQ       R8, R9
+	SHLQ       $0x04, R9
+	SUBQ       R8, R9
+	MOVQ       R9, R8
+	VSHUFI64X2 $0xee, Z13, Z13, Z14
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z1, K1, Z1
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z2, K1, Z2
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z3, K1, Z3
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z4, K1, Z4
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z5, K1, Z5
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z6, K1, Z6
+	SHRQ       $0x08, DI
+	KMOVB      DI, K1
+	VPXORQ     Z14, Z7, K1, Z7
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z8, K1, Z8
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z9, K1, Z9
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z10, K1, Z10
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z11, K1, Z11
+	SHRQ       $0x08, R8
+	KMOVB      R8, K1
+	VPXORQ     Z14, Z12, K1, Z12
+	VPSRAQ     $0x3f, Z13, Z14
+	VPSHUFD    $0x4e, Z14, Z14
+	VPADDQ     Z13, Z13, Z15
+	VPTERNLOGQ $0x78, Z0, Z14, Z12
+	VPXORQ     Z15, Z12, Z12
+	VMOVDQU64  Z13, 768(AX)
+	ADDQ       $0x00000340, AX
+	ADDQ       $0x00000068, CX
+	DECQ       DX
+	JNZ        group
+	VMOVDQU64  Z1, (AX)
+	VMOVDQU64  Z2, 64(AX)
+	VMOVDQU64  Z3, 128(AX)
+	VMOVDQU64  Z4, 192(AX)
+	VMOVDQU64  Z5, 256(AX)
+	VMOVDQU64  Z6, 320(AX)
+	VMOVDQU64  Z7, 384(AX)
+	VMOVDQU64  Z8, 448(AX)
+	VMOVDQU64  Z9, 512(AX)
+	VMOVDQU64  Z10, 576(AX)
+	VMOVDQU64  Z11, 640(AX)
+	VMOVDQU64  Z12, 704(AX)
+	VZEROUPPER
+	RET
+
 // func gatherAVX512(out *uint64, x *uint64, words *byte, rows int, n int)
 // Requires: AVX
 TEXT ·gatherAVX512(SB), NOSPLIT, $0-40
@@ -1236,48 +2855,50 @@ TEXT ·gatherPairsAVX512(SB), NOSPLIT, $0-48
 	MOVQ n+40(FP), DI
 
 row:
-	MOVL         (BX), R8
-	IMULQ        DI, R8
-	SHRQ         $0x20, R8
-	SHLQ         $0x05, R8
-	VMOVDQU      (DX)(R8*1), Y0
-	MOVL         4(BX), R8
-	IMULQ        DI, R8
-	SHRQ         $0x20, R8
-	SHLQ         $0x05, R8
-	VPXOR        (DX)(R8*1), Y0, Y0
-	MOVL         8(BX), R8
-	IMULQ        DI, R8
-	SHRQ         $0x20, R8
-	SHLQ         $0x05, R8
-	VPXOR        (DX)(R8*1), Y0, Y0
-	MOVL         12(BX), R8
-	IMULQ        DI, R8
-	SHRQ         $0x20, R8
-	SHLQ         $0x05, R8
-	VPXOR        (DX)(R8*1), Y0, Y0
-	MOVL         16(BX), R8
-	IMULQ        DI, R8
-	SHRQ         $0x20, R8
-	SHLQ         $0x05, R8
-	VPXOR        (DX)(R8*1), Y0, Y0
-	MOVL         20(BX), R8
-	IMULQ        DI, R8
-	SHRQ         $0x20, R8
-	SHLQ         $0x05, R8
-	VPXOR        (DX)(R8*1), Y0, Y0
-	MOVL         24(BX), R8
-	IMULQ        DI, R8
-	SHRQ         $0x20, R8
-	SHLQ         $0x05, R8
-	VPXOR        (DX)(R8*1), Y0, Y0
+	MOVL    (BX), R8
+	IMULQ   DI, R8
+	SHRQ    $0x20, R8
+	SHLQ    $0x05, R8
+	VMOVDQU (DX)(R8*1), Y0
+	MOVL    4(BX), R8
+	IMULQ   DI, R8
+	SHRQ    $0x20, R8
+	SHLQ    $0x05, R8
+	VPXOR   (DX)(R8*1), Y0, Y0
+	MOVL    8(BX), R8
+	IMULQ   DI, R8
+	SHRQ    $0x20, R8
+	SHLQ    $0x05, R8
+	VPXOR   (DX)(R8*1), Y0, Y0
+	MOVL    12(BX), R8
+	IMULQ   DI, R8
+	SHRQ    $0x20, R8
+	SHLQ    $0x05, R8
+	VPXOR   (DX)(R8*1), Y0, Y0
+	MOVL    16(BX), R8
+	IMULQ   DI, R8
+	SHRQ    $0x20, R8
+	SHLQ    $0x05, R8
+	VPXOR   (DX)(R8*1), Y0, Y0
+	MOVL    20(BX), R8
+	IMULQ   DI, R8
+	SHRQ    $0x20, R8
+	SHLQ    $0x05, R8
+	VPXOR   (DX)(R8*1), Y0, Y0
+	MOVL    24(BX), R8
+	IMULQ   DI, R8
+	SHRQ    $0x20, R8
+	SHLQ    $0x05, R8
+	VPXOR   (DX)(R8*1), Y0, Y0
+
+	// The upper half first: writing the lower one clears it.
+	VEXTRACTI128 $0x01, Y0, X1
+	VPXOR        (CX), X1, X1
+	VMOVDQU      X1, (CX)
+	ADDQ         $0x10, CX
 	VPXOR        (AX), X0, X0
 	VMOVDQU      X0, (AX)
 	ADDQ         $0x10, AX
-	VEXTRACTI128 $0x01, Y0, X0
-	VPXOR        (CX), X0, X0
-	VMOVDQU      X0, (CX)
-	ADDQ         $0x10, CX
 	ADDQ         $0x20, BX
 	DECQ         SI
 	JNZ          row

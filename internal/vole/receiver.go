@@ -28,7 +28,8 @@ type Receiver struct {
 	positions []int           // of the noise, within each block
 	values    []field.Element // of the noise, and the mask of the check
 	shares    []field.Element // t = u·Δ + q of the OTs, then of the values
-	c         []field.Element // share of e·Δ; after Compress C
+	c         []field.Element // first half of the share of e·Δ, to become C
+	pairs     []pair          // second half, each with the element of e
 	expected  [32]byte        // the honest sender's proof
 }
 
@@ -97,26 +98,52 @@ func (r *Receiver) Open(ctx context.Context, sums []byte) ([]byte, error) {
 	if len(sums) != r.params.ExpandLen() {
 		return nil, fmt.Errorf("%w: sums are %d bytes, want %d", ErrMalformed, len(sums), r.params.ExpandLen())
 	}
+	// X is drawn only now that the sums are fixed.
+	open := make([]byte, OpenLen)
+	if _, err := io.ReadFull(r.rand, open[:field.Size]); err != nil {
+		return nil, fmt.Errorf("vole: reading randomness: %w", err)
+	}
+	check := newEvaluation(field.Load(open), r.shape)
 	noise := make([]field.Element, NoiseWeight+1)
 	for i := range noise {
 		noise[i] = combine(r.shares[r.shape.treeOTs()+128*i:][:128])
 	}
-	r.c = hugepage.Elements(r.shape.in)
+	r.c = hugepage.Elements(r.shape.out)
+	r.pairs = hugepage.Of[pair](r.shape.out)
 	prg := newPRG(r.params.Binding)
+	scratch := make(chan []field.Element, parallel.Workers(r.workers))
 	err := parallel.For(ctx, r.workers, NoiseWeight, func(i int) error {
-		r.punctureTree(sums, prg, noise[i], i)
+		var leaves []field.Element
+		select {
+		case leaves = <-scratch:
+		default:
+			leaves = make([]field.Element, r.shape.block)
+		}
+		r.punctureTree(leaves, sums, prg, noise[i], i)
+		if r.params.Malicious {
+			check.block(i, leaves)
+		}
+		r.place(leaves, i)
+		scratch <- leaves
 		return nil
 	})
 	r.shares = nil
 	if err != nil || !r.params.Malicious {
 		return nil, err
 	}
-	return r.challenge(ctx, noise[NoiseWeight])
+	masked := r.values[NoiseWeight]
+	for i, p := range r.positions {
+		masked = masked.Add(field.Pow(check.x, uint64(i*r.shape.block+p)).Mul(r.values[i]))
+	}
+	b := masked.Bytes()
+	copy(open[field.Size:], b[:])
+	r.expected = proof(r.params.Binding, check.sum().Add(noise[NoiseWeight]))
+	return open, nil
 }
 
-// punctureTree fills block i with the leaves of tree i, and its noisy position
-// with what makes the block C = e·Δ + B.
-func (r *Receiver) punctureTree(sums []byte, prg *prg, share field.Element, i int) {
+// punctureTree computes block i: the leaves of tree i, and at its noisy
+// position what makes the block C = e·Δ + B.
+func (r *Receiver) punctureTree(leaves []field.Element, sums []byte, prg *prg, share field.Element, i int) {
 	t := tree{r.shape, prg}
 	in := sums[field.Size*(2*r.shape.depth+1)*i:]
 	path := t.path(r.positions[i])
@@ -125,32 +152,24 @@ func (r *Receiver) punctureTree(sums []byte, prg *prg, share field.Element, i in
 		index, off := i*r.shape.depth+l, int(1-side)
 		known[l] = field.Load(in[field.Size*(2*l+off):]).Add(pad(r.params.Binding, 2*index+off, r.shares[index]))
 	}
-	leaves := r.c[i*r.shape.block : (i+1)*r.shape.block]
 	t.puncture(leaves, path, known)
 	total := field.Load(in[field.Size*2*r.shape.depth:])
 	leaves[r.positions[i]] = field.Sum(leaves).Add(total).Add(share)
 }
 
-// challenge draws X, and sends with it e(X) under the mask. It fixes the proof
-// that an honest sender will return.
-func (r *Receiver) challenge(ctx context.Context, mask field.Element) ([]byte, error) {
-	open := make([]byte, OpenLen)
-	if _, err := io.ReadFull(r.rand, open[:field.Size]); err != nil {
-		return nil, fmt.Errorf("vole: reading randomness: %w", err)
+// place puts block i where the code takes it: the blocks of the code's first
+// half are outputs already, those of the second get the noise beside them.
+func (r *Receiver) place(leaves []field.Element, i int) {
+	at := i * r.shape.block
+	if at < r.shape.out {
+		copy(r.c[at:], leaves)
+		return
 	}
-	x := field.Load(open)
-	masked := r.values[NoiseWeight]
-	for i, p := range r.positions {
-		masked = masked.Add(field.Pow(x, uint64(i*r.shape.block+p)).Mul(r.values[i]))
+	pairs := r.pairs[at-r.shape.out:][:len(leaves)]
+	for j, v := range leaves {
+		pairs[j][0] = v
 	}
-	b := masked.Bytes()
-	copy(open[field.Size:], b[:])
-	v, err := evaluate(ctx, r.workers, r.c, x, r.shape.block)
-	if err != nil {
-		return nil, err
-	}
-	r.expected = proof(r.params.Binding, v.Add(mask))
-	return open, nil
+	pairs[r.positions[i]][1] = r.values[i]
 }
 
 // Verify checks the sender's proof. An error that wraps ErrCheck means that
@@ -166,27 +185,25 @@ func (r *Receiver) Verify(proof []byte) error {
 	return nil
 }
 
-// Compress returns A and C.
-func (r *Receiver) Compress(ctx context.Context) (a, c []field.Element, err error) {
+// Compress adds A to sum, of the run's length, and returns C.
+func (r *Receiver) Compress(ctx context.Context, sum []field.Element) (c []field.Element, err error) {
+	if len(sum) != r.params.Length {
+		panic(fmt.Sprintf("vole: got room for %d elements, want %d", len(sum), r.params.Length))
+	}
 	if r.params.Malicious {
 		r.step.take(3)
 	} else {
 		r.step.take(2)
 	}
-	e := hugepage.Elements(r.shape.in)
 	for i, p := range r.positions {
-		e[i*r.shape.block+p] = r.values[i]
+		if at := i*r.shape.block + p; at < len(sum) {
+			sum[at] = sum[at].Add(r.values[i])
+		}
 	}
-	code := newCode(r.params.Binding, r.shape.out)
-	if err := code.compress(ctx, r.workers, e); err != nil {
-		return nil, nil, err
-	}
-	if err := code.compress(ctx, r.workers, r.c); err != nil {
-		return nil, nil, err
-	}
-	a, c = e[:r.params.Length], r.c[:r.params.Length]
-	r.c = nil
-	return a, c, nil
+	c = r.c[:len(sum)]
+	err = newCode(r.params.Binding, r.shape.out).compressPairs(ctx, r.workers, c, sum, r.pairs)
+	r.c, r.pairs = nil, nil
+	return c, err
 }
 
 func baseBinding(binding []byte) []byte {

@@ -120,10 +120,15 @@ func (s *Sender) Prove(ctx context.Context, open []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: challenge is %d bytes, want %d", ErrMalformed, len(open), OpenLen)
 	}
 	x, masked := field.Load(open), field.Load(open[field.Size:])
-	v, err := evaluate(ctx, s.workers, s.shares, x, s.shape.block)
+	e := newEvaluation(x, s.shape)
+	err := parallel.For(ctx, s.workers, NoiseWeight, func(i int) error {
+		e.block(i, s.shares[i*s.shape.block:(i+1)*s.shape.block])
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
+	v := e.sum()
 	// C = eΔ + B and z = μΔ + y give C(X) + z = B(X) + y + (e(X) + μ)Δ, and
 	// the receiver sends e(X) + μ.
 	v = v.Add(s.noise[NoiseWeight]).Add(masked.Mul(s.delta))
@@ -139,30 +144,34 @@ func (s *Sender) Compress(ctx context.Context) ([]field.Element, error) {
 		s.step.take(1)
 	}
 	c := newCode(s.params.Binding, s.shape.out)
-	if err := c.compress(ctx, s.workers, s.shares); err != nil {
+	b := s.shares[:s.params.Length]
+	if err := c.compress(ctx, s.workers, b, s.shares[s.shape.out:]); err != nil {
 		return nil, err
 	}
-	b := s.shares[:s.params.Length]
 	s.shares = nil
 	return b, nil
 }
 
-// evaluate returns Σ v[i]·Xⁱ, block by block.
-func evaluate(ctx context.Context, workers int, v []field.Element, x field.Element, block int) (field.Element, error) {
-	n := len(v) / block
-	parts := make([]field.Element, n)
-	powers := field.Powers(x, block)
-	err := parallel.For(ctx, workers, n, func(i int) error {
-		parts[i] = field.InnerProduct(v[i*block:(i+1)*block], powers)
-		return nil
-	})
-	if err != nil {
-		return field.Element{}, err
-	}
-	step := field.Pow(x, uint64(block))
+// evaluation computes Σ v[i]·Xⁱ of a vector v block by block.
+type evaluation struct {
+	x      field.Element
+	shape  shape
+	powers []field.Element // of X, up to a block's length
+	parts  []field.Element // of the blocks
+}
+
+func newEvaluation(x field.Element, s shape) *evaluation {
+	return &evaluation{x, s, field.Powers(x, s.block), make([]field.Element, NoiseWeight)}
+}
+
+// block takes block i. Blocks may come in any order and at once.
+func (e *evaluation) block(i int, v []field.Element) { e.parts[i] = field.InnerProduct(v, e.powers) }
+
+func (e *evaluation) sum() field.Element {
+	step := field.Pow(e.x, uint64(e.shape.block))
 	var sum field.Element
-	for i := n - 1; i >= 0; i-- {
-		sum = sum.Mul(step).Add(parts[i])
+	for i := len(e.parts) - 1; i >= 0; i-- {
+		sum = sum.Mul(step).Add(e.parts[i])
 	}
-	return sum, nil
+	return sum
 }

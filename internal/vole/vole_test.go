@@ -73,7 +73,8 @@ func run(p Params, workers int, alter func(i int, m []byte) []byte) (s *Sender, 
 	if b, err = s.Compress(ctx); err != nil {
 		return
 	}
-	a, c, err = r.Compress(ctx)
+	a = make([]field.Element, p.Length)
+	c, err = r.Compress(ctx, a)
 	return
 }
 
@@ -219,11 +220,8 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	c := newCode([]byte("x"), 8192)
-	if err := c.compress(ctx, 2, make([]field.Element, 2*8192)); !errors.Is(err, context.Canceled) {
+	if err := c.compress(ctx, 2, make([]field.Element, 8192), make([]field.Element, 8192)); !errors.Is(err, context.Canceled) {
 		t.Errorf("compress returns %v", err)
-	}
-	if _, err := evaluate(ctx, 2, make([]field.Element, 64), field.One, 8); !errors.Is(err, context.Canceled) {
-		t.Errorf("evaluate returns %v", err)
 	}
 }
 
@@ -316,11 +314,30 @@ func TestCode(t *testing.T) {
 	}
 	for _, workers := range []int{1, 3} {
 		got := slices.Clone(v)
-		if err := c.compress(context.Background(), workers, got); err != nil {
+		if err := c.compress(context.Background(), workers, got[:k], got[k:]); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(got[:k], want) {
 			t.Fatal("the code differs from its definition")
+		}
+		// As a pair with another vector, and not to the end.
+		other := make([]field.Element, 2*k)
+		for i := range other {
+			other[i] = r.element()
+		}
+		pairs := make([]pair, k)
+		for i := range pairs {
+			pairs[i] = pair{v[k+i], other[k+i]}
+		}
+		out0, out1 := slices.Clone(v[:k-5]), slices.Clone(other[:k-5])
+		if err := c.compressPairs(context.Background(), workers, out0, out1, pairs); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.compress(context.Background(), workers, other[:k], other[k:]); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(out0, want[:k-5]) || !slices.Equal(out1, other[:k-5]) {
+			t.Fatal("two vectors at once differ from one by one")
 		}
 	}
 }
@@ -337,14 +354,14 @@ func BenchmarkRun(b *testing.B) {
 	}
 }
 
-// TestConvolve compares the kernel with its plain twin, from any start and for
-// any length, near the end of the vector too.
+// TestConvolve compares the kernels with their plain twins, from any start and
+// for any length, near the end of the vector too.
 func TestConvolve(t *testing.T) {
 	r := newSeeded(6)
 	const n = 400
-	x := make([]field.Element, n)
+	x, pairs := make([]field.Element, n), make([]pair, n)
 	for i := range x {
-		x[i] = r.element()
+		x[i], pairs[i] = r.element(), pair{r.element(), r.element()}
 	}
 	masks := make([]byte, 4*n)
 	_, _ = r.Read(masks)
@@ -356,45 +373,67 @@ func TestConvolve(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Fatalf("outputs %d to %d of %d differ", lo, hi, n)
 			}
+			wantPairs, gotPairs := slices.Clone(pairs), slices.Clone(pairs)
+			convolvePairsGeneric(wantPairs, masks[4*lo:4*hi], lo)
+			convolvePairs(host, gotPairs, masks[4*lo:4*hi], lo)
+			if !slices.Equal(gotPairs, wantPairs) {
+				t.Fatalf("pairs %d to %d of %d differ", lo, hi, n)
+			}
 		}
 	}
 }
 
-// TestExpand compares the gathering kernel with its plain twin.
+// TestExpand compares the gathering kernels with their plain twins.
 func TestExpand(t *testing.T) {
 	r := newSeeded(7)
+	vector := func(n int) []field.Element {
+		v := make([]field.Element, n)
+		for i := range v {
+			v[i] = r.element()
+		}
+		return v
+	}
 	for _, rows := range []int{0, 1, 2, 3, 17, 100} {
 		for _, n := range []int{1, 2, 63, 1000} {
-			x, out := make([]field.Element, n), make([]field.Element, rows+1)
-			for i := range x {
-				x[i] = r.element()
-			}
 			words := make([]byte, 32*rows)
 			_, _ = r.Read(words)
-			want := slices.Clone(out)
+			x, got := vector(n), vector(rows+1)
+			want := slices.Clone(got)
 			expandGeneric(want[:rows], x, words)
-			expand(host, out[:rows], x, words)
-			if !slices.Equal(out, want) {
+			expand(host, got[:rows], x, words)
+			if !slices.Equal(got, want) {
 				t.Fatalf("%d rows over %d elements differ", rows, n)
+			}
+			pairs := make([]pair, n)
+			for i := range pairs {
+				pairs[i] = pair{r.element(), x[i]}
+			}
+			got0, got1 := vector(rows+1), vector(rows+1)
+			want0, want1 := slices.Clone(got0), slices.Clone(got1)
+			expandPairsGeneric(want0[:rows], want1[:rows], pairs, words)
+			expandPairs(host, got0[:rows], got1[:rows], pairs, words)
+			if !slices.Equal(got0, want0) || !slices.Equal(got1, want1) {
+				t.Fatalf("%d rows over %d pairs differ", rows, n)
 			}
 		}
 	}
 }
 
-func benchmarkCode(b *testing.B, f func(c *code, v []field.Element)) {
+func BenchmarkCompress(b *testing.B) {
 	const k = 1 << 20
 	c, v := newCode([]byte("bench"), k), hugepage.Elements(2*k)
 	for b.Loop() {
-		f(c, v)
+		_ = c.compress(context.Background(), 1, v[:k], v[k:])
 	}
 }
 
-func BenchmarkConvolve(b *testing.B) {
-	benchmarkCode(b, func(c *code, v []field.Element) { _ = c.convolve(context.Background(), v[c.k:], 0) })
-}
-
-func BenchmarkExpand(b *testing.B) {
-	benchmarkCode(b, func(c *code, v []field.Element) { _ = c.expand(context.Background(), 1, v[:c.k], v[c.k:]) })
+func BenchmarkCompressPairs(b *testing.B) {
+	const k = 1 << 20
+	c, v := newCode([]byte("bench"), k), hugepage.Elements(2*k)
+	x := hugepage.Of[pair](k)
+	for b.Loop() {
+		_ = c.compressPairs(context.Background(), 1, v[:k], v[k:], x)
+	}
 }
 
 func BenchmarkTrees(b *testing.B) {

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/symbolon/symbolon/internal/field"
+	"github.com/symbolon/symbolon/internal/hugepage"
 	"github.com/symbolon/symbolon/internal/okvs"
 	"github.com/symbolon/symbolon/internal/vole"
 	"github.com/symbolon/symbolon/psi"
@@ -184,7 +185,7 @@ func (r *Receiver) encode(ctx context.Context) error {
 	if err := r.hash(ctx); err != nil {
 		return err
 	}
-	p := make([]field.Element, r.store.Len())
+	p := hugepage.Elements(r.store.Len())
 	if err := okvs.Encode(ctx, r.o.Workers, r.own.keys, r.own.values, p); err != nil {
 		return fmt.Errorf("volepsi: encoding the items: %w", err)
 	}
@@ -200,11 +201,10 @@ func (r *Receiver) nextVector(ctx context.Context) (*psi.Message, error) {
 		if err := r.encode(ctx); err != nil {
 			return nil, err
 		}
-		a, c, err := r.vole.Compress(ctx)
+		c, err := r.vole.Compress(ctx, r.vector)
 		if err != nil {
 			return nil, err
 		}
-		field.AddTo(r.vector, a)
 		r.c = c
 		r.progress(StageCompress, len(c), len(c))
 	}

@@ -13,6 +13,7 @@ func main() {
 	expandKey()
 	grow()
 	convolve()
+	convolvePairs()
 	gather("gatherAVX512", 1)
 	gather("gatherPairsAVX512", 2)
 	Generate()
@@ -219,6 +220,80 @@ func convolve() {
 	RET()
 }
 
+// convolvePairs is convolve for two vectors whose elements take turns: a ring of
+// thirteen registers, each of two pairs.
+func convolvePairs() {
+	const regs = 13
+	TEXT("convolvePairsAVX512", NOSPLIT, "func(x *uint64, masks *byte, groups int)")
+	Doc("convolvePairsAVX512 finishes 26·groups pairs from x on, which is followed by at",
+		"least 24 more. A mask takes four bytes and serves both elements of a pair.")
+	x, masks, groups := Load(Param("x"), GP64()), Load(Param("masks"), GP64()), Load(Param("groups"), GP64())
+	spread, low := GP64(), GP64()
+	MOVQ(U64(0x1111111111111111), spread)
+	MOVQ(U32(1<<23-1), low)
+	poly := polyPairs()
+	var ring [regs]VecVirtual
+	for i := range ring {
+		ring[i] = ZMM()
+		if i < regs-1 {
+			VMOVDQU64(Mem{Base: x, Disp: 64 * i}, ring[i])
+		}
+	}
+	Label("group")
+	for g := range regs {
+		cur, last := ring[g], ring[(g+regs-1)%regs]
+		VMOVDQU64(Mem{Base: x, Disp: 64 * (g + regs - 1)}, last)
+		for l := range 2 {
+			lo, hi := GP64(), GP64()
+			MOVL(Mem{Base: masks, Disp: 4 * (2*g + l)}, lo.As32())
+			Comment("Four mask bits a pair, from the one after this on.")
+			ANDQ(low, lo)
+			SHLQ(Imm(uint64(l+1)), lo)
+			MOVQ(lo, hi)
+			SHRQ(Imm(16), hi)
+			for _, m := range []GPVirtual{lo, hi} {
+				t := GP64()
+				PDEPQ(spread, m, m)
+				Comment("Times fifteen.")
+				MOVQ(m, t)
+				SHLQ(Imm(4), t)
+				SUBQ(m, t)
+				MOVQ(t, m)
+			}
+			y := ZMM()
+			VSHUFI64X2(Imm([]uint64{0x44, 0xee}[l]), cur, cur, y)
+			for r := range regs {
+				m := lo
+				if r >= 8 {
+					m = hi
+				}
+				// After the second pair nothing of this register is left, and
+				// 23 bits reach the 24th pair, in the last but one, at most.
+				if !(r == 0 && l == 1) && !(r == regs-1 && l == 0) {
+					k := K()
+					KMOVB(m.As32(), k)
+					t := ring[(g+r)%regs]
+					VPXORQ(y, t, k, t)
+				}
+				if r != 7 && r != regs-1 {
+					SHRQ(Imm(8), m)
+				}
+			}
+		}
+		mulX(cur, poly, last)
+		VMOVDQU64(cur, Mem{Base: x, Disp: 64 * g})
+	}
+	ADDQ(U32(regs*64), x)
+	ADDQ(U32(2*regs*4), masks)
+	DECQ(groups)
+	JNZ(LabelRef("group"))
+	for i := range regs - 1 {
+		VMOVDQU64(ring[i], Mem{Base: x, Disp: 64 * i})
+	}
+	VZEROUPPER()
+	RET()
+}
+
 // polyPairs returns (0x87, 1) in each lane: what the carries out of the high
 // and the low qword add to the low and the high one.
 func polyPairs() VecVirtual {
@@ -281,16 +356,17 @@ func gather(name string, vectors int) {
 			VPXOR(Mem{Base: x, Index: p, Scale: 1}, width(sum), width(sum))
 		}
 	}
-	for i, o := range out {
-		v := sum.AsX()
-		if i == 1 {
-			h := XMM()
-			VEXTRACTI128(Imm(1), sum, h)
-			v = h
-		}
-		VPXOR(Mem{Base: o}, v, v)
-		VMOVDQU(v, Mem{Base: o})
-		ADDQ(Imm(16), o)
+	halves := []VecVirtual{sum.AsX().(VecVirtual)}
+	if vectors == 2 {
+		Comment("The upper half first: writing the lower one clears it.")
+		upper := XMM()
+		VEXTRACTI128(Imm(1), sum, upper)
+		halves = append(halves, upper)
+	}
+	for i := len(out) - 1; i >= 0; i-- {
+		VPXOR(Mem{Base: out[i]}, halves[i], halves[i])
+		VMOVDQU(halves[i], Mem{Base: out[i]})
+		ADDQ(Imm(16), out[i])
 	}
 	ADDQ(Imm(32), words)
 	DECQ(rows)
