@@ -121,10 +121,10 @@ func TestPSISeesWrongResults(t *testing.T) {
 	// The sender's strings do overlap as the workload says.
 	held := map[string]bool{}
 	for i := range w.sender.ends {
-		held[w.sender.at(i)] = true
+		held[string(w.sender.at(i))] = true
 	}
 	for i := range w.receiver.ends {
-		if held[w.receiver.at(i)] != slices.Contains(s, uint32(i)) {
+		if held[string(w.receiver.at(i))] != slices.Contains(s, uint32(i)) {
 			t.Errorf("receiver's string %d: held by the sender is %v", i, !slices.Contains(s, uint32(i)))
 		}
 	}

@@ -44,7 +44,7 @@ func newWorkload(c PSIConfig) (*workload, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &workload{}
+	w := &workload{sender: newKeySet(c.SenderItems), receiver: newKeySet(c.ReceiverItems)}
 	first := uint32(c.ReceiverItems - shared)
 	for i, n := range receiver {
 		if n >= first {
@@ -58,6 +58,10 @@ func newWorkload(c PSIConfig) (*workload, error) {
 	return w, nil
 }
 
+func newKeySet(n int) keySet {
+	return keySet{buf: make([]byte, 0, n*len("passport|XA|100000000")), ends: make([]uint32, 0, n)}
+}
+
 // add appends the string numbered n.
 func (k *keySet) add(n uint32) {
 	k.buf = append(k.buf, "passport|XA|"...)
@@ -65,12 +69,12 @@ func (k *keySet) add(n uint32) {
 	k.ends = append(k.ends, uint32(len(k.buf)))
 }
 
-func (k *keySet) at(i int) string {
+func (k *keySet) at(i int) []byte {
 	start := uint32(0)
 	if i > 0 {
 		start = k.ends[i-1]
 	}
-	return string(k.buf[start:k.ends[i]])
+	return k.buf[start:k.ends[i]]
 }
 
 // items hashes all strings to items of the session.
@@ -79,9 +83,7 @@ func (k *keySet) items(ctx context.Context, session [32]byte, workers int) ([]ps
 	hasher := psi.NewItemHasher(session)
 	err := parallel.Ranges(ctx, workers, len(out), 4096, func(lo, hi int) error {
 		h := hasher.Clone()
-		for i := lo; i < hi; i++ {
-			out[i] = h.Item(benchRule, k.at(i))
-		}
+		h.Items(out[lo:hi], benchRule, func(i int) []byte { return k.at(lo + i) })
 		return nil
 	})
 	return out, err

@@ -240,8 +240,9 @@ type Hit struct {
 	Item uint32
 	// Position is the place of the matching tag among the sender's.
 	Position uint32
-	// Tag is the sender's tag, Full the engine's full output for the item;
-	// Full is kept with Options.KeepOutputs only.
+	// Tag is the sender's tag, Full the engine's full output for the item.
+	// Both are kept with Options.KeepOutputs; without it Full is nil, and Tag
+	// may be.
 	Tag, Full []byte
 }
 

@@ -3,6 +3,7 @@ package psi
 import (
 	"bytes"
 	"io"
+	"strings"
 	"testing"
 )
 
@@ -41,6 +42,25 @@ func TestItemHasher(t *testing.T) {
 	sum := HashTuple([]byte("symbolon/v1/item"), s1[:], []byte("document"), []byte("XA 123"))
 	if got := h.Clone().Item("document", "XA 123"); got != want || !bytes.Equal(got[:], sum[:16]) {
 		t.Fatal("an item is not the first half of the tuple's hash")
+	}
+}
+
+func TestItems(t *testing.T) {
+	h := NewItemHasher([32]byte{3})
+	for _, rule := range []string{"", "document", strings.Repeat("r", 47), strings.Repeat("r", 80)} {
+		for n := range 200 {
+			keys := make([][]byte, n)
+			for i := range keys {
+				keys[i] = bytes.Repeat([]byte{byte(i)}, i*i%70)
+			}
+			got := make([]Item, n)
+			h.Clone().Items(got, rule, func(i int) []byte { return keys[i] })
+			for i := range got {
+				if got[i] != h.Item(rule, string(keys[i])) {
+					t.Fatalf("rule of %d bytes: item %d of %d differs from one hashed alone", len(rule), i, n)
+				}
+			}
+		}
 	}
 }
 

@@ -55,3 +55,33 @@ func (h *Batch) hash2(f cpu.Features, a, b, x, y []field.Element) int {
 	hash2SHA(&a[0].Lo, &b[0].Lo, &x[0].Lo, &y[0].Lo, n/2, &block[0], &initial[0])
 	return n
 }
+
+func (s *Shared) init(f cpu.Features) {
+	if !f.SHA {
+		return
+	}
+	// The state after the first block is its digest without padding.
+	two, out := [2][64]byte{s.head, s.head}, [2][32]byte{}
+	blocksSHA(&out[0][0], &two[0][0], 1, &initial[0])
+	var h [8]uint32
+	for i := range h {
+		h[i] = binary.BigEndian.Uint32(out[0][4*i:])
+	}
+	s.state = state(h)
+}
+
+// blocks does as many messages as the kernel takes, and returns their number.
+func (s *Shared) blocks(f cpu.Features, digests [][32]byte, tails [][64]byte, lens []uint8) int {
+	n := len(tails) &^ 1
+	if !f.SHA || n == 0 {
+		return 0
+	}
+	for i := range n {
+		t, l := &tails[i], lens[i]
+		clear(t[l:])
+		t[l] = 0x80
+		binary.BigEndian.PutUint16(t[62:], 8*(64+uint16(l)))
+	}
+	blocksSHA(&digests[0][0], &tails[0][0], n/2, &s.state[0])
+	return n
+}

@@ -79,6 +79,36 @@ func testBatch(t *testing.T, f cpu.Features) {
 	}
 }
 
+func TestShared(t *testing.T) {
+	var head [64]byte
+	for i := range head {
+		head[i] = byte(3 * i)
+	}
+	for name, f := range cpu.Tiers() {
+		s := NewShared(head)
+		for n := range 60 {
+			tails, lens, digests := make([][64]byte, n), make([]uint8, n), make([][32]byte, n+1)
+			var want [][32]byte
+			for i := range tails {
+				for j := range tails[i] {
+					tails[i][j] = byte(i + j)
+				}
+				lens[i] = uint8((n + i) % (MaxTail + 1))
+				want = append(want, sha256.Sum256(append(head[:64:64], tails[i][:lens[i]]...)))
+			}
+			s.sum(f, digests[:n], tails, lens)
+			for i := range want {
+				if digests[i] != want[i] {
+					t.Fatalf("%s: message %d of %d is hashed wrongly", name, i, n)
+				}
+			}
+			if digests[n] != [32]byte{} {
+				t.Fatalf("%s: %d messages write beyond the end", name, n)
+			}
+		}
+	}
+}
+
 func BenchmarkHash2(b *testing.B) {
 	h := NewBatch("domain", []byte("run"))
 	x, y := make([]field.Element, 1024), make([]field.Element, 1024)

@@ -9,7 +9,7 @@ import (
 // own ones.
 type joiner struct {
 	next int // the first own tag that is not below those that came
-	last tag
+	last field.Element
 	got  int
 	hits []match
 }
@@ -21,20 +21,17 @@ type match struct{ own, position uint32 }
 // join takes the next tags. They ascend strictly: equal items would be merged
 // by an honest sender, so a repeated tag is a lie, and any other order could
 // carry a message or betray the sender's own.
-func (j *joiner) join(own []tag, batch []byte, tagLen int) error {
+func (j *joiner) join(own []field.Element, batch []byte, tagLen int) error {
 	for ; len(batch) > 0; batch = batch[tagLen:] {
 		t := getTag(batch[:tagLen])
-		if j.got > 0 && j.last.compare(t) >= 0 {
+		if j.got > 0 && !less(j.last, t) {
 			return psi.Peerf("volepsi: tag %d is not above the one before it", j.got)
 		}
 		j.last = t
-		for j.next < len(own) && own[j.next].hi < t.hi {
+		for j.next < len(own) && less(own[j.next], t) {
 			j.next++
 		}
-		for j.next < len(own) && own[j.next].compare(t) < 0 {
-			j.next++
-		}
-		for i := j.next; i < len(own) && own[i].compare(t) == 0; i++ {
+		for i := j.next; i < len(own) && own[i] == t; i++ {
 			j.hits = append(j.hits, match{uint32(i), uint32(j.got)})
 		}
 		j.got++
@@ -49,27 +46,26 @@ func (j *joiner) result(r *Receiver) *psi.Result {
 	if n == 0 {
 		return res
 	}
+	var mem []byte
 	// at[i] is one more than the index of item i's hit.
 	at := make([]uint32, r.p.ReceiverItems)
 	for i, h := range j.hits {
-		at[r.own.origin[r.tags[h.own].place]] = uint32(i) + 1
+		at[r.own.origin[r.tags.places[h.own]]] = uint32(i) + 1
 	}
-	size := r.tagLen
 	if r.o.KeepOutputs {
-		size += field.Size
+		mem = make([]byte, n*(r.tagLen+field.Size))
 	}
-	mem := make([]byte, n*size)
 	for item, i := range at {
 		if i == 0 {
 			continue
 		}
 		h := j.hits[i-1]
-		t := r.tags[h.own]
-		hit := psi.Hit{Item: uint32(item), Position: h.position, Tag: mem[:r.tagLen:r.tagLen]}
-		putTag(hit.Tag, t)
-		mem = mem[r.tagLen:]
+		hit := psi.Hit{Item: uint32(item), Position: h.position}
 		if r.o.KeepOutputs {
-			full := r.u[t.place].Bytes()
+			hit.Tag = mem[:r.tagLen:r.tagLen]
+			putTag(hit.Tag, r.tags.tags[h.own])
+			mem = mem[r.tagLen:]
+			full := r.u[r.tags.places[h.own]].Bytes()
 			hit.Full = mem[:field.Size:field.Size]
 			copy(hit.Full, full[:])
 			mem = mem[field.Size:]

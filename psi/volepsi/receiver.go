@@ -27,7 +27,7 @@ type Receiver struct {
 	sent   int  // elements of A that have left
 	ended  bool // all of A and the coin have left
 	u      []field.Element
-	tags   []tag
+	tags   *tagList
 	got    int // tags that have come
 	joiner joiner
 	result *psi.Result
@@ -125,7 +125,7 @@ func (r *Receiver) Handle(ctx context.Context, m psi.Message) error {
 	case kindReveal:
 		err = r.reveal(m.Payload)
 	case kindTags:
-		err = r.take(ctx, m.Payload)
+		err = r.merge(ctx, m.Payload)
 	}
 	if err != nil {
 		return r.fail(err)
@@ -189,6 +189,7 @@ func (r *Receiver) encode(ctx context.Context) error {
 	if err := okvs.Encode(ctx, r.o.Workers, r.own.keys, r.own.values, p); err != nil {
 		return fmt.Errorf("volepsi: encoding the items: %w", err)
 	}
+	r.give(r.own.values)
 	r.own.values = nil
 	r.vector = p
 	r.progress(StageEncode, r.p.ReceiverItems, r.p.ReceiverItems)
@@ -211,6 +212,7 @@ func (r *Receiver) nextVector(ctx context.Context) (*psi.Message, error) {
 	n := min(vectorChunk, len(r.vector)-r.sent)
 	if n == 0 {
 		r.ended = true
+		r.give(r.vector)
 		r.vector = nil
 		return &psi.Message{Kind: kindCoin, Payload: append([]byte(nil), r.coin[:]...)}, nil
 	}
@@ -220,6 +222,7 @@ func (r *Receiver) nextVector(ctx context.Context) (*psi.Message, error) {
 	r.progress(StageVector, r.sent, len(r.vector))
 	if r.sent == len(r.vector) && !r.malicious() {
 		r.ended = true
+		r.give(r.vector)
 		r.vector = nil
 		if r.wants == 0 {
 			r.finish()
@@ -233,10 +236,11 @@ func (r *Receiver) decode(ctx context.Context) error {
 	if r.u != nil {
 		return nil
 	}
-	u := make([]field.Element, r.p.ReceiverItems)
+	u := r.take(r.p.ReceiverItems)
 	if err := okvs.Decode(ctx, r.o.Workers, r.own.keys, r.c, u); err != nil {
 		return err
 	}
+	r.give(r.c)
 	r.u, r.c = u, nil
 	r.progress(StageDecode, len(u), len(u))
 	return nil
@@ -266,16 +270,16 @@ func (r *Receiver) prepare(ctx context.Context) error {
 		return err
 	}
 	coin := field.Load(r.coin[:]).Add(r.other)
-	outputs, err := r.outputs(ctx, r.u, coin)
+	tags, err := r.outputs(ctx, r.u, coin)
 	if err != nil {
 		return err
 	}
-	r.tags, err = sortTags(ctx, r.o.Workers, outputs, r.tagLen)
-	return err
+	r.tags = &tags
+	return nil
 }
 
-// take joins a batch of the sender's tags with the own ones.
-func (r *Receiver) take(ctx context.Context, batch []byte) error {
+// merge joins a batch of the sender's tags with the own ones.
+func (r *Receiver) merge(ctx context.Context, batch []byte) error {
 	n := min(psi.MaxPayload/r.tagLen, r.p.SenderItems-r.got)
 	if len(batch) != n*r.tagLen {
 		return wrongLen(fmt.Sprintf("batch from tag %d", r.got), len(batch), n*r.tagLen)
@@ -283,7 +287,7 @@ func (r *Receiver) take(ctx context.Context, batch []byte) error {
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
-	if err := r.joiner.join(r.tags, batch, r.tagLen); err != nil {
+	if err := r.joiner.join(r.tags.tags, batch, r.tagLen); err != nil {
 		return err
 	}
 	r.got += n
@@ -298,5 +302,5 @@ func (r *Receiver) take(ctx context.Context, batch []byte) error {
 func (r *Receiver) finish() {
 	r.result = r.joiner.result(r)
 	r.wants = 0
-	r.own, r.tags, r.u, r.joiner = nil, nil, nil, joiner{}
+	r.own, r.tags, r.u, r.joiner, r.spare, r.places = nil, nil, nil, joiner{}, nil, nil
 }

@@ -24,8 +24,9 @@ type Sender struct {
 	b    []field.Element // B, and chunk by chunk K = B + AΔ
 	got  int             // elements of A that have come
 	part []field.Element // one chunk of A
+	mem  [][]byte        // payloads of chunks, to send tags in
 
-	tags    []tag
+	tags    tagList
 	sent    int
 	outputs *psi.Outputs
 	full    []field.Element
@@ -171,6 +172,7 @@ func (s *Sender) vector(ctx context.Context, chunk []byte) error {
 		return nil
 	})
 	s.got += n
+	s.mem = append(s.mem, chunk)
 	s.progress(StageVector, s.got, len(s.b))
 	if err != nil || s.got < len(s.b) {
 		return err
@@ -198,11 +200,10 @@ func (s *Sender) open(ctx context.Context, coin []byte) error {
 // finish computes the tags from K.
 func (s *Sender) finish(ctx context.Context) error {
 	n := s.p.SenderItems
-	u := make([]field.Element, n)
+	u := s.take(n)
 	if err := okvs.Decode(ctx, s.o.Workers, s.own.keys, s.b, u); err != nil {
 		return err
 	}
-	s.b, s.part = nil, nil
 	err := parallel.Ranges(ctx, s.o.Workers, n, piece, func(lo, hi int) error {
 		field.MulAdd(u[lo:hi], s.own.values[lo:hi], s.vole.Delta())
 		return nil
@@ -210,18 +211,17 @@ func (s *Sender) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.give(s.b)
+	s.give(s.own.values)
+	s.b, s.part = nil, nil
 	s.progress(StageDecode, n, n)
 	coin := field.Load(s.coin[:]).Add(s.other)
-	outputs, err := s.run.outputs(ctx, u, coin)
-	if err != nil {
-		return err
-	}
-	if s.tags, err = sortTags(ctx, s.o.Workers, outputs, s.tagLen); err != nil {
+	if s.tags, err = s.run.outputs(ctx, u, coin); err != nil {
 		return err
 	}
 	// Equal items have equal tags, and others only with probability 2^-λ.
 	for i := 1; i < n; i++ {
-		if s.tags[i-1].compare(s.tags[i]) == 0 {
+		if s.tags.tags[i-1] == s.tags.tags[i] {
 			return errors.New("volepsi: an item occurs twice")
 		}
 	}
@@ -235,8 +235,13 @@ func (s *Sender) finish(ctx context.Context) error {
 // nextTags returns the next batch of tags.
 func (s *Sender) nextTags() *psi.Message {
 	n := min(psi.MaxPayload/s.tagLen, s.p.SenderItems-s.sent)
-	payload := make([]byte, n*s.tagLen)
-	for i, t := range s.tags[s.sent : s.sent+n] {
+	var payload []byte
+	if last := len(s.mem) - 1; last >= 0 && cap(s.mem[last]) >= n*s.tagLen {
+		payload, s.mem = s.mem[last][:n*s.tagLen], s.mem[:last]
+	} else {
+		payload = make([]byte, n*s.tagLen)
+	}
+	for i, t := range s.tags.tags[s.sent : s.sent+n] {
 		putTag(payload[i*s.tagLen:(i+1)*s.tagLen], t)
 	}
 	s.sent += n
@@ -250,17 +255,19 @@ func (s *Sender) nextTags() *psi.Message {
 // keep fills the outputs, if they are wanted, and lets the rest go.
 func (s *Sender) keep() {
 	if o := s.outputs; o != nil {
-		o.Tags = make([]byte, s.tagLen*len(s.tags))
-		o.Full = make([]byte, field.Size*len(s.tags))
-		o.Order = make([]uint32, len(s.tags))
-		for i, t := range s.tags {
+		n := len(s.tags.tags)
+		o.Tags = make([]byte, s.tagLen*n)
+		o.Full = make([]byte, field.Size*n)
+		o.Order = make([]uint32, n)
+		for i, t := range s.tags.tags {
+			place := s.tags.places[i]
 			putTag(o.Tags[i*s.tagLen:(i+1)*s.tagLen], t)
-			full := s.full[t.place].Bytes()
+			full := s.full[place].Bytes()
 			copy(o.Full[i*field.Size:], full[:])
-			o.Order[i] = s.own.origin[t.place]
+			o.Order[i] = s.own.origin[place]
 		}
 	}
-	s.tags, s.full, s.own = nil, nil, nil
+	s.tags, s.full, s.own, s.mem, s.spare, s.places = tagList{}, nil, nil, nil, nil, nil
 }
 
 // Outputs implements psi.Sender.

@@ -1,61 +1,60 @@
 package volepsi
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"math/bits"
-	"slices"
 
 	"github.com/symbolon/symbolon/internal/field"
 	"github.com/symbolon/symbolon/internal/parallel"
 )
 
-// tag is a tag as a number, its bytes in big-endian order, and the place in the
-// table of the item it belongs to.
-type tag struct {
-	hi, lo uint64
-	place  uint32
+// A tag is held as the number that its bytes are in big-endian order, so that
+// numbers sort as bytes do; place is the item's in the table.
+type tagList struct {
+	tags   []field.Element
+	places []uint32
 }
 
-func (t tag) compare(u tag) int {
-	if c := cmp.Compare(t.hi, u.hi); c != 0 {
-		return c
-	}
-	return cmp.Compare(t.lo, u.lo)
+func less(a, b field.Element) bool {
+	return a.Hi < b.Hi || a.Hi == b.Hi && a.Lo < b.Lo
 }
 
 // tagMask keeps the first n of a tag's 16 bytes.
-func tagMask(n int) (hi, lo uint64) {
+func tagMask(n int) field.Element {
 	if n < 8 {
-		return ^(^uint64(0) >> (8 * n)), 0
+		return field.Element{Hi: ^(^uint64(0) >> (8 * n))}
 	}
-	return ^uint64(0), ^(^uint64(0) >> (8 * (n - 8)))
+	return field.Element{Hi: ^uint64(0), Lo: ^(^uint64(0) >> (8 * (n - 8)))}
 }
 
-// bucketTags is the number of tags that a bucket of the sort is meant for.
-const bucketTags = 256
+const (
+	// bucketTags is the number of tags that a bucket of the sort is meant for:
+	// little enough to be sorted within the first-level cache.
+	bucketTags = 512
+	sortPiece  = 1 << 16
+)
 
-// sortTags returns the tags, truncated to tagLen bytes, in ascending order. A
-// tag is uniformly random, so its top bits cut the tags into buckets of nearly
-// equal size.
-func sortTags(ctx context.Context, workers int, outputs []field.Element, tagLen int) ([]tag, error) {
+// sortTags writes the outputs, truncated to tagLen bytes, in ascending order to
+// the list, which has their length. Tags are uniformly random, even those of a
+// lying peer's choice of items, so their top bits cut them into buckets of
+// nearly equal size.
+func sortTags(ctx context.Context, workers int, outputs []field.Element, tagLen int, list tagList) error {
 	n := len(outputs)
 	shift := 64 - bits.Len(uint(n/bucketTags))
 	buckets := 1 << (64 - shift)
-	hiMask, loMask := tagMask(tagLen)
-	const chunk = 1 << 16
-	pieces := (n + chunk - 1) / chunk
+	mask := tagMask(tagLen)
+	pieces := (n + sortPiece - 1) / sortPiece
 	counts := make([]uint32, pieces*buckets)
-	err := parallel.Ranges(ctx, workers, n, chunk, func(lo, hi int) error {
-		count := counts[lo/chunk*buckets:][:buckets]
+	err := parallel.Ranges(ctx, workers, n, sortPiece, func(lo, hi int) error {
+		count := counts[lo/sortPiece*buckets:][:buckets]
 		for _, o := range outputs[lo:hi] {
 			count[bits.ReverseBytes64(o.Lo)>>shift]++
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	starts := make([]uint32, buckets+1)
 	total := uint32(0)
@@ -67,40 +66,76 @@ func sortTags(ctx context.Context, workers int, outputs []field.Element, tagLen 
 		}
 	}
 	starts[buckets] = total
-	tags := make([]tag, n)
-	err = parallel.Ranges(ctx, workers, n, chunk, func(lo, hi int) error {
-		next := counts[lo/chunk*buckets:][:buckets]
+	err = parallel.Ranges(ctx, workers, n, sortPiece, func(lo, hi int) error {
+		next := counts[lo/sortPiece*buckets:][:buckets]
 		for i := lo; i < hi; i++ {
 			v := bits.ReverseBytes64(outputs[i].Lo)
-			at := &next[v>>shift]
-			tags[*at] = tag{v & hiMask, bits.ReverseBytes64(outputs[i].Hi) & loMask, uint32(i)}
-			*at++
+			at := next[v>>shift]
+			next[v>>shift] = at + 1
+			list.tags[at] = field.Element{Hi: v & mask.Hi, Lo: bits.ReverseBytes64(outputs[i].Hi) & mask.Lo}
+			list.places[at] = uint32(i)
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	err = parallel.Ranges(ctx, workers, buckets, 64, func(lo, hi int) error {
+	return parallel.Ranges(ctx, workers, buckets, 64, func(lo, hi int) error {
+		var s bucketSorter
 		for b := lo; b < hi; b++ {
-			slices.SortFunc(tags[starts[b]:starts[b+1]], tag.compare)
+			s.sort(tagList{list.tags[starts[b]:starts[b+1]], list.places[starts[b]:starts[b+1]]}, 64-shift)
 		}
 		return nil
 	})
-	return tags, err
+}
+
+// bucketSorter sorts tags whose top bits are equal: by the bits that follow, to
+// slots of two on average, then by insertion.
+type bucketSorter struct {
+	count  [bucketTags / 2]uint32
+	tags   []field.Element
+	places []uint32
+}
+
+func (s *bucketSorter) sort(l tagList, skip int) {
+	const slotBits = 8 // of bucketTags/2
+	shift := 64 - slotBits
+	s.tags = append(s.tags[:0], l.tags...)
+	s.places = append(s.places[:0], l.places...)
+	clear(s.count[:])
+	for i := range s.tags {
+		s.count[s.tags[i].Hi<<skip>>shift]++
+	}
+	total := uint32(0)
+	for i, c := range s.count {
+		s.count[i], total = total, total+c
+	}
+	for i, t := range s.tags {
+		c := &s.count[t.Hi<<skip>>shift]
+		l.tags[*c], l.places[*c] = t, s.places[i]
+		*c++
+	}
+	for i := 1; i < len(l.tags); i++ {
+		t, p := l.tags[i], l.places[i]
+		j := i
+		for ; j > 0 && less(t, l.tags[j-1]); j-- {
+			l.tags[j], l.places[j] = l.tags[j-1], l.places[j-1]
+		}
+		l.tags[j], l.places[j] = t, p
+	}
 }
 
 // putTag writes the first len(dst) bytes of t.
-func putTag(dst []byte, t tag) {
+func putTag(dst []byte, t field.Element) {
 	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], t.hi)
-	binary.BigEndian.PutUint64(b[8:], t.lo)
+	binary.BigEndian.PutUint64(b[:8], t.Hi)
+	binary.BigEndian.PutUint64(b[8:], t.Lo)
 	copy(dst, b[:])
 }
 
 // getTag reads a tag of len(src) bytes, at most 16.
-func getTag(src []byte) tag {
+func getTag(src []byte) field.Element {
 	var b [16]byte
 	copy(b[:], src)
-	return tag{hi: binary.BigEndian.Uint64(b[:8]), lo: binary.BigEndian.Uint64(b[8:])}
+	return field.Element{Hi: binary.BigEndian.Uint64(b[:8]), Lo: binary.BigEndian.Uint64(b[8:])}
 }

@@ -47,6 +47,7 @@ import (
 	"fmt"
 
 	"github.com/symbolon/symbolon/internal/field"
+	"github.com/symbolon/symbolon/internal/hugepage"
 	"github.com/symbolon/symbolon/internal/okvs"
 	"github.com/symbolon/symbolon/internal/oracle"
 	"github.com/symbolon/symbolon/internal/parallel"
@@ -106,6 +107,8 @@ type run struct {
 	store   okvs.Params
 	items   []psi.Item
 	own     *table
+	places  []uint32 // scratch, one for each item
+	spare   [][]field.Element
 	tagLen  int
 	err     error
 	next    []psi.Message // ready to leave, in order
@@ -168,13 +171,28 @@ func (r *run) progress(stage string, done, total int) {
 	}
 }
 
-// table holds a party's items in the order of the store's bins.
+// table holds what a party computes of its items, in the order of the store's
+// bins.
 type table struct {
 	keys   *okvs.Keys
 	values []field.Element // H_B(item)
-	items  []field.Element
-	origin []uint32 // the item's index among the party's
+	origin []uint32        // the item's index among the party's
 }
+
+// take returns a vector of n elements with any contents, from memory that was
+// given back if there is enough in one piece. Fresh memory costs page faults.
+func (r *run) take(n int) []field.Element {
+	for i, v := range r.spare {
+		if cap(v) >= n {
+			r.spare = append(r.spare[:i], r.spare[i+1:]...)
+			return v[:n]
+		}
+	}
+	return hugepage.Elements(n)
+}
+
+// give returns a vector that is no longer used.
+func (r *run) give(v []field.Element) { r.spare = append(r.spare, v) }
 
 // hash fills the table.
 func (r *run) hash(ctx context.Context) error {
@@ -182,15 +200,13 @@ func (r *run) hash(ctx context.Context) error {
 		return nil
 	}
 	n := len(r.items)
-	items := make([]field.Element, n)
-	keys := make([]field.Element, n)
-	values := make([]field.Element, n)
+	keys, values := r.take(n), r.take(n)
 	h := oracle.NewBatch("symbolon/v1/vole/item", r.context)
 	err := parallel.Ranges(ctx, r.o.Workers, n, piece, func(lo, hi int) error {
 		for i := lo; i < hi; i++ {
-			items[i] = field.FromBytes(r.items[i])
+			keys[i] = field.FromBytes(r.items[i])
 		}
-		h.Hash1(keys[lo:hi], values[lo:hi], items[lo:hi])
+		h.Hash1(keys[lo:hi], values[lo:hi], keys[lo:hi])
 		return nil
 	})
 	if err != nil {
@@ -201,37 +217,55 @@ func (r *run) hash(ctx context.Context) error {
 		return err
 	}
 	t := &table{
-		keys:   &okvs.Keys{Params: r.store, Keys: make([]field.Element, n), Starts: starts},
-		values: make([]field.Element, n),
-		items:  make([]field.Element, n),
+		keys:   &okvs.Keys{Params: r.store, Keys: r.take(n), Starts: starts},
 		origin: make([]uint32, n),
 	}
 	err = parallel.Ranges(ctx, r.o.Workers, n, 8*piece, func(lo, hi int) error {
 		for i := lo; i < hi; i++ {
 			p := places[i]
-			t.keys.Keys[p], t.values[p], t.items[p], t.origin[p] = keys[i], values[i], items[i], uint32(i)
+			t.keys.Keys[p], t.origin[p] = keys[i], uint32(i)
 		}
 		return nil
 	})
-	r.own, r.items = t, nil
+	if err != nil {
+		return err
+	}
+	t.values = keys
+	err = parallel.Ranges(ctx, r.o.Workers, n, 8*piece, func(lo, hi int) error {
+		for i := lo; i < hi; i++ {
+			t.values[places[i]] = values[i]
+		}
+		return nil
+	})
+	r.give(values)
+	r.places = places
+	r.own = t
 	r.progress(StageHash, n, n)
 	return err
 }
 
-// outputs turns u, the decoded value of each item of the table, into the
-// item's outputs under the coin: u becomes the full output, the result is the
-// tag.
-func (r *run) outputs(ctx context.Context, u []field.Element, coin field.Element) ([]field.Element, error) {
-	tags := make([]field.Element, len(u))
+// outputs turns u, the decoded value of each item of the table, into the items'
+// outputs under the coin: u becomes the full outputs, and the result the tags
+// in ascending order. The table's keys are spent.
+func (r *run) outputs(ctx context.Context, u []field.Element, coin field.Element) (tagList, error) {
+	tags := r.take(len(u))
 	h := oracle.NewBatch("symbolon/v1/vole/output", r.context)
 	err := parallel.Ranges(ctx, r.o.Workers, len(u), piece, func(lo, hi int) error {
 		for i := lo; i < hi; i++ {
 			u[i] = u[i].Add(coin)
+			tags[i] = field.FromBytes(r.items[r.own.origin[i]])
 		}
-		h.Hash2(tags[lo:hi], u[lo:hi], u[lo:hi], r.own.items[lo:hi])
+		h.Hash2(tags[lo:hi], u[lo:hi], u[lo:hi], tags[lo:hi])
 		return nil
 	})
-	return tags, err
+	if err != nil {
+		return tagList{}, err
+	}
+	r.give(r.own.keys.Keys)
+	list := tagList{r.take(len(u)), r.places}
+	err = sortTags(ctx, r.o.Workers, tags, r.tagLen, list)
+	r.give(tags)
+	return list, err
 }
 
 // commit hashes the sender's half of the coin.

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/symbolon/symbolon/internal/field"
 	"github.com/symbolon/symbolon/psi"
 )
 
@@ -304,6 +305,35 @@ func TestCancel(t *testing.T) {
 	}
 	if hit[psi.RoleSender] == 0 || hit[psi.RoleReceiver] == 0 {
 		t.Errorf("no step was cancelled: %v", hit)
+	}
+}
+
+func TestSortTags(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 9))
+	for _, n := range []int{0, 1, 2, 511, 513, 5000, 200_000} {
+		for _, tagLen := range []int{5, 8, 10, 16} {
+			outputs := make([]field.Element, n)
+			for i := range outputs {
+				outputs[i] = field.Element{Lo: r.Uint64(), Hi: r.Uint64()}
+			}
+			list := tagList{make([]field.Element, n), make([]uint32, n)}
+			if err := sortTags(context.Background(), 3, outputs, tagLen, list); err != nil {
+				t.Fatal(err)
+			}
+			seen := make([]bool, n)
+			var last []byte
+			for i, tag := range list.tags {
+				got, want := make([]byte, tagLen), outputs[list.places[i]].Bytes()
+				putTag(got, tag)
+				if !bytes.Equal(got, want[:tagLen]) || getTag(got) != tag {
+					t.Fatalf("%d tags of %d bytes: tag %d is not that of its place", n, tagLen, i)
+				}
+				if bytes.Compare(last, got) > 0 || seen[list.places[i]] {
+					t.Fatalf("%d tags of %d bytes: not in order at %d", n, tagLen, i)
+				}
+				last, seen[list.places[i]] = got, true
+			}
+		}
 	}
 }
 
