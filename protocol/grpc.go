@@ -3,6 +3,7 @@ package protocol
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -102,8 +103,11 @@ func (c *Client) Open(ctx context.Context) (Conn, error) {
 // Close closes the connection and every stream on it.
 func (c *Client) Close() error { return c.conn.Close() }
 
+// ErrUnreachable says that no connection to the peer came about.
+var ErrUnreachable = errors.New("cannot reach the peer")
+
 func connectError(err error) error {
-	return fmt.Errorf("cannot reach the peer: %s", status.Convert(err).Message())
+	return fmt.Errorf("%w: %s", ErrUnreachable, status.Convert(err).Message())
 }
 
 // frameStream is what both ends of a gRPC stream have in common.

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/symbolon/symbolon/internal/records"
+	"github.com/symbolon/symbolon/keys"
+	"github.com/symbolon/symbolon/protocol"
+	"github.com/symbolon/symbolon/psi"
+)
+
+// maxRules bounds a rule set file in bytes.
+const maxRules = 1 << 20
+
+type draftCmd struct {
+	Peer            string        `required:"" placeholder:"NAME" help:"The other party, as pinned here."`
+	Out             string        `default:"agreement.json" type:"path" placeholder:"FILE" help:"Where to write the draft."`
+	Title           string        `placeholder:"TEXT" help:"A title for people."`
+	Purpose         string        `required:"" placeholder:"TEXT" help:"What the matching is for."`
+	LegalBasis      string        `required:"" placeholder:"TEXT" help:"The law that allows it."`
+	Compartment     string        `required:"" placeholder:"WORD" help:"Which data may be used; a source of another compartment is refused."`
+	Modes           []psi.Mode    `default:"intersection" placeholder:"MODE,..." help:"Of intersection, mutual, cardinality."`
+	Learns          string        `default:"proposer" placeholder:"WHO" help:"Who receives results: proposer, us or peer."`
+	Rules           string        `default:"exact" placeholder:"NAME|FILE" help:"A rule set: ${rule_sets}, or a file."`
+	CardinalityRule string        `placeholder:"RULE" help:"The rule whose keys a cardinality counts; default the first."`
+	Engine          string        `placeholder:"ENGINE" help:"The PSI engine: ${engines}; default the first that has all the modes."`
+	Security        psi.Security  `placeholder:"LEVEL" help:"What the engine withstands; default what the engine offers."`
+	Padding         string        `default:"pow2" enum:"exact,pow2,cap" help:"How set sizes are hidden: exact, pow2 or cap."`
+	LabelBytes      int           `default:"64" placeholder:"N" help:"Length of the reference that a hit opens; 0 for none."`
+	LabelSlots      int           `default:"4" placeholder:"N" help:"How many records one match key may open."`
+	ItemsPerSession int64         `default:"4194304" placeholder:"N" help:"Cap on items a session, after padding."`
+	ItemsPerDay     int64         `placeholder:"N" help:"Cap on items in 24 hours; default four sessions' worth."`
+	SessionsPerDay  int64         `default:"24" placeholder:"N" help:"Cap on sessions in 24 hours."`
+	MinRecords      int           `default:"0" placeholder:"N" help:"The smallest set a party may put in (self-declared)."`
+	NotifyOnHit     string        `default:"optional" enum:"required,optional,never" help:"Whether the sender learns of hits: required, optional or never."`
+	Approval        string        `default:"one" enum:"auto,one,two" help:"Operators who must agree to a session: auto, one or two."`
+	ValidFrom       string        `placeholder:"TIME" help:"First instant, RFC 3339; default now."`
+	ValidDays       int           `default:"365" placeholder:"N" help:"How long it is valid."`
+	RetentionDays   int           `default:"30" placeholder:"N" help:"How long results and log entries are kept."`
+	ClockTolerance  time.Duration `default:"5m" placeholder:"TIME" help:"How far the two clocks may differ."`
+}
+
+func (c *draftCmd) needs(*App) need { return needStore }
+
+// AfterApply is called by kong: a rule set that is a file gets its full path.
+func (c *draftCmd) AfterApply() error {
+	if slices.Contains(records.ShippedNames(), c.Rules) {
+		return nil
+	}
+	path, err := filepath.Abs(c.Rules)
+	c.Rules = path
+	return err
+}
+
+func (c *draftCmd) Run(app *App) error {
+	peer, err := app.peer(c.Peer)
+	if err != nil {
+		return err
+	}
+	theirs, err := keys.ParsePublicIdentity(peer.Identity)
+	if err != nil {
+		return fmt.Errorf("stored identity of peer %q: %w", peer.Name, err)
+	}
+	ours, err := app.ownIdentity()
+	if err != nil {
+		return err
+	}
+	a, err := c.draft(partyOf(ours.Name(), ours.Fingerprint()), partyOf(theirs.Name(), theirs.Fingerprint()))
+	if err != nil {
+		return err
+	}
+	if err := a.Validate(); err != nil {
+		return &usageError{err}
+	}
+	s := &protocol.SignedAgreement{Agreement: a}
+	raw, err := s.Marshal()
+	if err != nil {
+		return err
+	}
+	if err := writeNew(c.Out, raw); err != nil {
+		return err
+	}
+	return app.print(viewAgreement(s, true), func(w io.Writer) {
+		fmt.Fprintf(w, "Wrote the draft to %s\n\n", c.Out)
+		_ = a.WriteText(w)
+		fmt.Fprintf(w, "\nNext: read it, then `symbolon agreement sign %s`.\n", c.Out)
+	})
+}
+
+func (c *draftCmd) draft(us, peer protocol.Party) (*protocol.Agreement, error) {
+	rules, err := loadRules(c.Rules)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	canary, err := records.CanaryKeys(rules)
+	if err != nil {
+		return nil, err
+	}
+	from := time.Now().UTC().Truncate(time.Second)
+	if c.ValidFrom != "" {
+		if from, err = time.Parse(time.RFC3339, c.ValidFrom); err != nil {
+			return nil, usagef("--valid-from is not an RFC 3339 time")
+		}
+	}
+	engine, security, err := c.chooseEngine()
+	if err != nil {
+		return nil, err
+	}
+	a := &protocol.Agreement{
+		Version: protocol.AgreementVersion, Title: c.Title, Parties: [2]protocol.Party{us, peer},
+		Purpose: c.Purpose, LegalBasis: c.LegalBasis, Compartment: c.Compartment,
+		Modes: c.Modes, Rules: rules, Normalisation: records.NormalisationVersion(), Canary: canary,
+		Engine: engine, Security: security, Padding: protocol.Padding(c.Padding),
+		Caps: protocol.Caps{ItemsPerSession: c.ItemsPerSession, ItemsPerDay: c.ItemsPerDay,
+			SessionsPerDay: c.SessionsPerDay, MinRecords: c.MinRecords},
+		NotifyOnHit: c.NotifyOnHit, Approval: protocol.Approval(c.Approval),
+		ValidFrom: from.UTC().Format(time.RFC3339), ValidUntil: from.UTC().AddDate(0, 0, c.ValidDays).Format(time.RFC3339),
+		RetentionDays: c.RetentionDays, ClockToleranceSeconds: int(c.ClockTolerance / time.Second),
+	}
+	slices.SortFunc(a.Parties[:], func(x, y protocol.Party) int { return strings.Compare(x.Identity, y.Identity) })
+	switch c.Learns {
+	case "proposer":
+		a.Learns = protocol.LearnsProposer
+	case "us":
+		a.Learns = us.Identity
+	case "peer":
+		a.Learns = peer.Identity
+	default:
+		return nil, usagef("--learns is %q, want proposer, us or peer", c.Learns)
+	}
+	if a.Caps.ItemsPerDay == 0 {
+		a.Caps.ItemsPerDay = 4 * a.Caps.ItemsPerSession
+	}
+	if c.LabelBytes > 0 {
+		a.Labels = &protocol.Labels{Bytes: c.LabelBytes, Slots: c.LabelSlots}
+	}
+	a.CardinalityRule = c.CardinalityRule
+	if slices.Contains(a.Modes, psi.ModeCardinality) && a.CardinalityRule == "" {
+		a.CardinalityRule = rules.Rules[0].ID
+	}
+	return a, nil
+}
+
+// chooseEngine returns the first engine that offers all the modes, and what it
+// withstands; either may be given.
+func (c *draftCmd) chooseEngine() (string, psi.Security, error) {
+	names := protocol.Engines()
+	if c.Engine != "" {
+		names = []string{c.Engine}
+	}
+	var last error
+	for _, name := range names {
+		security := c.Security
+		if can := protocol.EngineSecurity(name); security == "" && len(can) > 0 {
+			security = can[0]
+		}
+		last = nil
+		for _, m := range c.Modes {
+			last = errors.Join(last, protocol.CheckEngine(name, security, m))
+		}
+		if last == nil {
+			return name, security, nil
+		}
+	}
+	return "", "", &usageError{last}
+}
+
+// loadRules returns a rule set that comes with the program, or one in a file.
+func loadRules(name string) (*records.RuleSet, error) {
+	if slices.Contains(records.ShippedNames(), name) {
+		return records.Shipped(name)
+	}
+	raw, err := readBounded(name, maxRules)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("no rule set %q: it is none of %s, and no file", name, strings.Join(records.ShippedNames(), ", "))
+		}
+		return nil, err
+	}
+	return records.ParseRuleSet(bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")))
+}
+
+// fileOrID makes the name of an existing file absolute and leaves an id alone.
+func fileOrID(s string) (string, error) {
+	if _, err := os.Stat(s); err != nil {
+		return s, nil
+	}
+	return filepath.Abs(s)
+}
+
+func isPath(s string) bool { return filepath.IsAbs(s) }
