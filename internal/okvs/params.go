@@ -3,6 +3,8 @@ package okvs
 import (
 	"fmt"
 	"math"
+
+	"github.com/symbolon/symbolon/internal/binomial"
 )
 
 // Params fixes the shape of a store: how many keys it is meant for and how wide
@@ -36,7 +38,7 @@ func NewParams(n, lambda int) Params {
 	}
 	p := Params{Keys: n, Bins: max(1, (n+binKeys/2)/binKeys)}
 	perBin := float64(lambda) + math.Log2(float64(p.Bins))
-	p.Capacity = capacity(n, p.Bins, perBin)
+	p.Capacity = binomial.Capacity(n, p.Bins, perBin)
 	p.Columns, p.Dense = width(max(p.Capacity, minKeys), perBin)
 	return p
 }
@@ -60,41 +62,4 @@ func width(n int, lambda float64) (sparse, dense int) {
 	sparse = int(math.Ceil(e * float64(n)))
 	dense = int(lambda / ((Weight - 2) * math.Log2(e*float64(n))))
 	return sparse, dense
-}
-
-// capacity returns the least c such that a bin gets more than c of n keys with
-// probability at most 2^-lambda: the exact binomial tail.
-func capacity(n, bins int, lambda float64) int {
-	if bins == 1 {
-		return n
-	}
-	lo, hi := n/bins, n
-	for lo < hi {
-		c := (lo + hi) / 2
-		if log2Tail(n, bins, c) <= -lambda {
-			hi = c
-		} else {
-			lo = c + 1
-		}
-	}
-	return lo
-}
-
-// log2Tail returns log2 of the probability that more than c of n keys fall into
-// one of the bins, for c at least the mean.
-func log2Tail(n, bins, c int) float64 {
-	if c >= n {
-		return math.Inf(-1)
-	}
-	p := 1 / float64(bins)
-	lg := func(x int) float64 { v, _ := math.Lgamma(float64(x) + 1); return v }
-	k := c + 1
-	first := lg(n) - lg(k) - lg(n-k) + float64(k)*math.Log(p) + float64(n-k)*math.Log1p(-p)
-	// Each further term is smaller by a factor that falls.
-	sum, term := 1.0, 1.0
-	for ; k < n && term > 1e-18*sum; k++ {
-		term *= float64(n-k) / float64(k+1) * p / (1 - p)
-		sum += term
-	}
-	return (first + math.Log(sum)) / math.Ln2
 }
