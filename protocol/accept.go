@@ -19,7 +19,6 @@ func (n *Node) Handle(ctx context.Context, conn Conn) {
 	// Abort could not be sent any more.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	log := n.Logger.With().Str("peer", conn.Peer().Fingerprint().String()[:16]).Logger()
 	ctx, stopClock := context.WithTimeoutCause(ctx, n.Timeouts.Session,
 		refuse(CodeTimeout, "the session did not end within %s", n.Timeouts.Session))
 	defer stopClock()
@@ -33,16 +32,22 @@ func (n *Node) Handle(ctx context.Context, conn Conn) {
 	defer n.leave(live)
 	out, err := n.accept(ctx, l, live)
 	l.close(err)
+	n.report(conn.Peer(), live.handle, out, err)
+}
+
+// report logs how a stream ended, without anything of persons.
+func (n *Node) report(peer *keys.PublicIdentity, handle string, out *Outcome, err error) {
+	log := n.Logger.With().Str("peer", peer.Fingerprint().String()[:16]).Str("session", short(handle)).Logger()
 	var pending *PendingError
 	switch {
 	case errors.As(err, &pending):
-		log.Info().Str("session", pending.Session[:16]).Msg("session waits for approval")
+		log.Info().Msg("session waits for approval")
 	case err != nil:
 		code, _ := codeOf(err)
-		log.Warn().Str("code", string(code)).Str("session", short(live.handle)).Str("reason", err.Error()).Msg("session refused or aborted")
+		log.Warn().Str("code", string(code)).Str("reason", err.Error()).Msg("session refused or aborted")
 	default:
-		log.Info().Str("session", short(out.Session)).Str("mode", string(out.Mode)).Str("role", string(out.Role)).
-			Int64("items", out.Items).Int64("peer_items", out.PeerItems).Int("hits", out.Count).
+		log.Info().Str("mode", string(out.Mode)).Str("role", string(out.Role)).
+			Int64("items", out.Items).Int64("peer_items", out.PeerItems).Int("shared_keys", out.Count).
 			Int64("bytes_in", out.Got.Bytes).Int64("bytes_out", out.Sent.Bytes).Msg("session finished")
 	}
 }

@@ -247,7 +247,9 @@ func (n *Node) propose(ctx context.Context, hangUp func(), conn Conn, row store.
 	if err != nil {
 		return nil, n.failed(row.ID, a, err)
 	}
-	return n.carry(l, s, in, row, a, o.Progress)
+	out, err = n.carry(l, s, in, row, a, o.Progress)
+	n.report(conn.Peer(), row.ID, out, err)
+	return out, err
 }
 
 // ask sends the proposal, or asks to resume, and stores an acceptance.

@@ -19,6 +19,7 @@ type agreementCmd struct {
 	Verify      agreementVerifyCmd  `cmd:"" help:"Check a file's signatures."`
 	Import      agreementImportCmd  `cmd:"" help:"Put a countersigned agreement in force here."`
 	List        agreementListCmd    `cmd:"" help:"List the agreements of this node."`
+	Source      agreementSourceCmd  `cmd:"" help:"Say which data this node puts in under an agreement."`
 	Suspend     agreementSuspendCmd `cmd:"" help:"Stop an agreement at once; running sessions end."`
 	Resume      agreementResumeCmd  `cmd:"" help:"Lift this side's suspension."`
 }

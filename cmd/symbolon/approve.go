@@ -6,7 +6,7 @@ import (
 )
 
 type approveCmd struct {
-	Session string `arg:"" help:"Its id or the beginning of it."`
+	Session string `arg:"" help:"Its id, the beginning of it, or last."`
 	Reject  bool   `help:"Refuse the session, for good."`
 	Reason  string `placeholder:"TEXT" help:"Why it is rejected; it is logged here and not told to the peer."`
 }

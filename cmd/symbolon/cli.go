@@ -36,6 +36,7 @@ type grammar struct {
 
 	Version    versionCmd                `cmd:"" group:"other" help:"Print the version."`
 	Help       helpCmd                   `cmd:"" group:"other" help:"Explain a command."`
+	Demo       demoCmd                   `cmd:"" group:"other" help:"Let two agencies match invented people, and check every hit."`
 	Completion kongcompletion.Completion `cmd:"" group:"other" help:"Print shell code for tab completion."`
 }
 

@@ -41,12 +41,12 @@ type configTimeouts struct {
 
 // configSource maps an agreement to the data that this node puts in.
 type configSource struct {
-	Agreement   string         `toml:"agreement"`
-	Compartment string         `toml:"compartment"`
-	Data        string         `toml:"data"`
-	Mapping     string         `toml:"mapping"`
-	Reference   string         `toml:"reference"`
-	OnBadRow    records.Policy `toml:"on_bad_row"`
+	Agreement   string         `toml:"agreement" json:"agreement"`
+	Compartment string         `toml:"compartment" json:"compartment"`
+	Data        string         `toml:"data" json:"data"`
+	Mapping     string         `toml:"mapping,omitempty" json:"mapping,omitempty"`
+	Reference   string         `toml:"reference,omitempty" json:"reference"`
+	OnBadRow    records.Policy `toml:"on_bad_row,omitempty" json:"on_bad_row"`
 }
 
 // duration reads "90s" or "12h".
@@ -92,9 +92,9 @@ ops_listen = %q
 # round = "1h"       # for each message while the peer works
 # session = "12h"    # for an attempt as a whole
 
-# Which data the node puts into sessions, one entry an agreement. The file is
-# read anew for each session, so a change needs no restart. The compartment must
-# be the agreement's.
+# Which data the node puts into sessions, one entry an agreement, as added by
+# "symbolon agreement source". The file is read anew for each session, so a
+# change needs no restart. The compartment must be the agreement's.
 #
 # [[source]]
 # agreement = "3f09a1c2"       # id, or at least 8 digits of it

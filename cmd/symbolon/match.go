@@ -30,7 +30,7 @@ type matchCmd struct {
 	Reference   string         `default:"source_ref" placeholder:"WHICH" help:"What the peer sees of a hit where it learns of hits: source_ref or id."`
 	Wait        bool           `help:"Wait while an approval is missing, instead of exit code 3."`
 	Poll        time.Duration  `hidden:"" default:"5s" help:"How often --wait asks the peer."`
-	Resume      string         `placeholder:"ID" help:"Go on with a session that waited or was cut off."`
+	Resume      string         `placeholder:"ID" help:"Go on with a session that waited or was cut off: its id, the beginning of it, or last."`
 }
 
 func (c *matchCmd) needs(app *App) need {

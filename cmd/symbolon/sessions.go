@@ -94,8 +94,18 @@ func (v *sessionView) write(w io.Writer) {
 	}
 }
 
-// session finds a session by a prefix of its id.
+// lastSession stands for the newest session where a session's id is asked for.
+const lastSession = "last"
+
+// session finds a session by a prefix of its id, or the newest.
 func (a *App) session(prefix string) (store.Session, error) {
+	if prefix == lastSession {
+		rows, err := a.store.Sessions(store.SessionFilter{Limit: 1})
+		if err != nil || len(rows) > 0 {
+			return append(rows, store.Session{})[0], err
+		}
+		return store.Session{}, usagef("this node has no session yet")
+	}
 	row, err := a.store.FindSession(prefix)
 	if errors.Is(err, store.ErrNotFound) {
 		return row, withHint(usagef("no session %q at this node", prefix), "`symbolon sessions` lists them")
@@ -153,7 +163,7 @@ func (c *sessionsListCmd) Run(app *App) error {
 }
 
 type sessionsShowCmd struct {
-	Session string `arg:"" help:"Its id or the beginning of it."`
+	Session string `arg:"" help:"Its id, the beginning of it, or last."`
 }
 
 func (c *sessionsShowCmd) needs(*App) need { return needStore }
@@ -185,7 +195,7 @@ func (a *App) printSession(id, headline string) error {
 }
 
 type sessionsResultsCmd struct {
-	Session string `arg:"" help:"Its id or the beginning of it."`
+	Session string `arg:"" help:"Its id, the beginning of it, or last."`
 	Out     string `type:"path" placeholder:"FILE" help:"Write the hits here."`
 	Format  string `placeholder:"FORMAT" help:"csv or json; default by the file's extension."`
 	Force   bool   `help:"Replace the file if it exists."`
