@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 )
 
 // Score counts what a rule, or a whole set, finds.
@@ -101,9 +102,13 @@ func parsePairs(r io.Reader) ([][2]string, error) {
 	if err != nil {
 		return nil, csvError(err)
 	}
+	header[0] = strings.TrimPrefix(header[0], "\ufeff") // of spreadsheet programs
+	for i := range header {
+		header[i] = strings.TrimSpace(header[i])
+	}
 	a, b := slices.Index(header, "id_a"), slices.Index(header, "id_b")
 	if a < 0 || b < 0 {
-		return nil, fmt.Errorf("want the columns id_a and id_b, got %q", clip(header))
+		return nil, fmt.Errorf("want the columns id_a and id_b, got %d others", len(header))
 	}
 	var pairs [][2]string
 	for {

@@ -98,10 +98,18 @@ func TestEvaluate(t *testing.T) {
 
 func TestReadPairsErrors(t *testing.T) {
 	t.Parallel()
-	for content, want := range map[string]string{"": "header", "a,b\n": "id_a", "id_a,id_b\n1\n": "broken CSV", "id_a,id_b\n\"": "broken CSV"} {
+	for content, want := range map[string]string{"": "header", "a,b\n": "got 2 others", "id_a,id_b\n1\n": "broken CSV", "id_a,id_b\n\"": "broken CSV"} {
 		if _, err := ReadPairs(writeFile(t, "p.csv", content)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q in it", content, err, want)
 		}
+	}
+}
+
+func TestReadPairs(t *testing.T) {
+	t.Parallel()
+	got, err := ReadPairs(writeFile(t, "p.csv", "\ufeffid_b, id_a,evidence\r\n1,\"2,3\",x\r\n"))
+	if err != nil || len(got) != 1 || got[0] != [2]string{"2,3", "1"} {
+		t.Errorf("got %q, error %v", got, err)
 	}
 }
 

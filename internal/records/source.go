@@ -164,8 +164,8 @@ const progressEvery = 4096
 func (r *reader) bind(columns []string) error {
 	at := make(map[string]int, len(columns))
 	for i, c := range columns {
-		if _, dup := at[c]; dup {
-			return fmt.Errorf("column %q stands in the header twice", c)
+		if first, dup := at[c]; dup {
+			return fmt.Errorf("columns %d and %d of the header: one name stands there twice", first+1, i+1)
 		}
 		at[c] = i
 	}
@@ -173,18 +173,29 @@ func (r *reader) bind(columns []string) error {
 	cols := r.source.mapping.Columns
 	if cols == nil {
 		if cols = recognise(has); cols == nil {
-			return fmt.Errorf("columns %q are no known header: give a mapping", clip(columns))
+			return fmt.Errorf("its %d columns are no known header: give a mapping", len(columns))
 		}
 	}
 	for _, f := range cols.fields() {
 		for _, c := range f.columns {
 			if !has(c) {
-				return fmt.Errorf("the mapping names column %q for %s; the source has %q", c, f.name, clip(columns))
+				return fmt.Errorf("the mapping names column %q for %s; the source has %s", c, f.name, cols.show(columns))
 			}
 		}
 	}
 	r.binder = newBinder(&r.source.mapping, cols, at)
 	return nil
+}
+
+// show lists the columns of a source for a message, if the mapping knows any of
+// them: what has none of its names may be a person's row in place of a header.
+func (c *Columns) show(columns []string) string {
+	for _, f := range c.fields() {
+		if slices.ContainsFunc(f.columns, func(name string) bool { return slices.Contains(columns, name) }) {
+			return fmt.Sprintf("%q", clip(columns))
+		}
+	}
+	return fmt.Sprintf("%d other columns", len(columns))
 }
 
 // clip shortens a list of column names for a message.
