@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -177,6 +178,11 @@ const (
 // WriteFiles writes both agencies' records and the truth into a folder. It
 // overwrites nothing, and leaves none of the three behind after an error.
 func (p *Population) WriteFiles(dir string) error {
+	return p.WriteFilesContext(context.Background(), dir)
+}
+
+// WriteFilesContext is WriteFiles, which ends when the context does.
+func (p *Population) WriteFilesContext(ctx context.Context, dir string) error {
 	var made []string
 	for _, f := range []struct {
 		name  string
@@ -187,7 +193,7 @@ func (p *Population) WriteFiles(dir string) error {
 		{FileTruth, p.WriteTruth},
 	} {
 		path := filepath.Join(dir, f.name)
-		created, err := writeFile(path, f.write)
+		created, err := writeFile(ctx, path, f.write)
 		if created {
 			made = append(made, path)
 		}
@@ -201,17 +207,30 @@ func (p *Population) WriteFiles(dir string) error {
 	return nil
 }
 
-func writeFile(path string, write func(io.Writer) error) (created bool, err error) {
+func writeFile(ctx context.Context, path string, write func(io.Writer) error) (created bool, err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return false, err
 	}
-	b := bufio.NewWriterSize(f, 1<<20)
+	b := bufio.NewWriterSize(contextWriter{ctx, f}, 1<<20)
 	err = write(b)
 	if err == nil {
 		err = b.Flush()
 	}
 	return true, errors.Join(err, f.Close())
+}
+
+// contextWriter writes until its context ends.
+type contextWriter struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (c contextWriter) Write(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.w.Write(p)
 }
 
 // order is a permutation of 0..n-1 that needs no memory: x maps to a·x + c mod

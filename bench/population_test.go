@@ -2,7 +2,9 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -302,6 +304,20 @@ func TestWriteFiles(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, FileB)); err != nil {
 		t.Error("a failed write removes a file that was there before")
+	}
+}
+
+func TestWriteFilesStops(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	p := newTestPopulation(t, PopulationConfig{Seed: 1, SizeA: 50, SizeB: 40, Shared: 10})
+	if err := p.WriteFilesContext(ctx, dir); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that the context was cancelled", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("%d files are left behind, error %v", len(left), err)
 	}
 }
 
