@@ -12,6 +12,7 @@ import (
 	kongcompletion "github.com/jotaen/kong-completion"
 	"golang.org/x/term"
 
+	"github.com/symbolon/symbolon/bench"
 	"github.com/symbolon/symbolon/internal/records"
 	"github.com/symbolon/symbolon/keys"
 	"github.com/symbolon/symbolon/protocol"
@@ -33,6 +34,10 @@ type grammar struct {
 	Sessions  sessionsCmd  `cmd:"" group:"work" help:"List sessions, show one, write its results."`
 	Approve   approveCmd   `cmd:"" group:"work" help:"Approve or reject a session that waits for an operator."`
 	Audit     auditCmd     `cmd:"" group:"work" help:"List, verify and export the audit log."`
+
+	Evaluate evaluateCmd `cmd:"" group:"local" help:"Measure on known pairs what a rule set finds."`
+	Rules    rulesCmd    `cmd:"" group:"local" help:"List, show and explain rule sets."`
+	Bench    benchCmd    `cmd:"" group:"local" help:"Measure the engines; make synthetic data."`
 
 	Version    versionCmd                `cmd:"" group:"other" help:"Print the version."`
 	Help       helpCmd                   `cmd:"" group:"other" help:"Explain a command."`
@@ -80,12 +85,17 @@ func newParser(cli *grammar, stdout, stderr io.Writer) *kong.Kong {
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "node", Title: "The node:"},
 			{Key: "work", Title: "Working with a peer:"},
+			{Key: "local", Title: "Without a node:"},
 			{Key: "other", Title: "Further:"},
 		}),
 		kong.Vars{
-			"work_factor": fmt.Sprint(keys.DefaultWorkFactor),
-			"rule_sets":   strings.Join(records.ShippedNames(), ", "),
-			"engines":     strings.Join(protocol.Engines(), ", "),
+			"work_factor":    fmt.Sprint(keys.DefaultWorkFactor),
+			"default_rules":  defaultRules(),
+			"max_pairs":      fmt.Sprint(records.DefaultMaxPairs),
+			"bench_engines":  strings.Join(bench.Engines(), ","),
+			"default_engine": protocol.Engines()[0],
+			"rule_sets":      strings.Join(records.ShippedNames(), ", "),
+			"engines":        strings.Join(protocol.Engines(), ", "),
 		},
 	)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/symbolon/symbolon/internal/audit"
+	"github.com/symbolon/symbolon/internal/records"
 	"github.com/symbolon/symbolon/internal/store"
 	"github.com/symbolon/symbolon/keys"
 	"github.com/symbolon/symbolon/protocol"
@@ -133,7 +134,10 @@ func hintFor(err error) string {
 	if hint := protocol.Hint(err); hint != "" {
 		return hint
 	}
+	var row *records.RowError
 	switch {
+	case errors.As(err, &row):
+		return "mend the row, leave such rows out with --on-bad-row skip, or only the bad values with --on-bad-row keep"
 	case errors.Is(err, keys.ErrPassphrase):
 		return "check the passphrase; there is no way around a forgotten one but a new identity"
 	case errors.Is(err, keys.ErrPermissions):

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -13,10 +14,18 @@ import (
 // all.
 func writeNew(path string, data []byte) error { return writeFile(path, data, false) }
 
-// writeFile writes a file, mode 0600, whole or not at all: a temporary file in
-// the same directory takes the name at the end. An existing file is replaced
-// only if force is set.
-func writeFile(path string, data []byte, force bool) (err error) {
+// writeFile writes data as createFile does.
+func writeFile(path string, data []byte, force bool) error {
+	return createFile(path, force, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// createFile makes a file of what write writes, mode 0600, whole or not at all:
+// a temporary file in the same directory takes the name at the end. An existing
+// file is replaced only if force is set.
+func createFile(path string, force bool, write func(io.Writer) error) (err error) {
 	if err := checkNew(path, force); err != nil {
 		return err
 	}
@@ -25,7 +34,11 @@ func writeFile(path string, data []byte, force bool) (err error) {
 		return err
 	}
 	defer os.Remove(f.Name())
-	if _, err = f.Write(data); err == nil {
+	b := bufio.NewWriter(f)
+	if err = write(b); err == nil {
+		err = b.Flush()
+	}
+	if err == nil {
 		err = f.Sync()
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
