@@ -71,6 +71,9 @@ func (a *App) fail(err error) int {
 		return int(done)
 	}
 	v := errorView{Error: err.Error(), Hint: hintFor(err), Code: codeFor(err), ExitCode: exitCode(err)}
+	if v.ExitCode == exitInterrupted {
+		v.Error = "interrupted"
+	}
 	if a.json {
 		if json.NewEncoder(a.stderr).Encode(v) == nil {
 			return v.ExitCode

@@ -160,6 +160,9 @@ func (c *matchCmd) choose(app *App) (store.Agreement, psi.Mode, error) {
 	if err != nil {
 		return store.Agreement{}, "", err
 	}
+	if peer.Address == "" {
+		return store.Agreement{}, "", withHint(usagef("peer %q has no address", peer.Name), "give one with `symbolon peer address`")
+	}
 	prefix := c.Agreement
 	if prefix == "" {
 		if prefix, err = onlyAgreement(app, peer); err != nil {
