@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/symbolon/symbolon/internal/store"
@@ -118,6 +119,15 @@ func (a *App) ownIdentity() (*keys.PublicIdentity, error) {
 		return nil, errors.New("the node's database has no identity")
 	}
 	return keys.ParsePublicIdentity(own[len(own)-1].Identity)
+}
+
+// onlyUser returns the operator if the node has a key of just one, else "".
+func (a *App) onlyUser() string {
+	files, err := filepath.Glob(a.userFile("*"))
+	if err != nil || len(files) != 1 {
+		return ""
+	}
+	return strings.TrimSuffix(filepath.Base(files[0]), ".age")
 }
 
 // userFile is where an operator's sealed key lies.

@@ -31,6 +31,9 @@ func (a *App) collect(n need) error {
 	next := passphraseSource{what: "new passphrase", flag: "--new-passphrase-file", file: a.files.next, env: "SYMBOLON_NEW_PASSPHRASE", twice: true}
 	node.twice, user.twice = n&needNewNode != 0, n&needNewUser != 0
 	if n&needUser != 0 && a.userName == "" {
+		a.userName = a.onlyUser()
+	}
+	if n&needUser != 0 && a.userName == "" {
 		return withHint(usagef("no operator is given"), "name one with --user or $SYMBOLON_USER; `symbolon user list` shows them")
 	}
 	for _, s := range []struct {
