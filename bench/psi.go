@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/symbolon/symbolon/internal/parallel"
@@ -90,6 +91,8 @@ func PSI(ctx context.Context, c PSIConfig) (*PSIReport, error) {
 		return nil, err
 	}
 
+	// What making the strings left behind is no part of the run.
+	runtime.GC()
 	start := startClock()
 	res, err := c.run(ctx, engine, p, w)
 	if err != nil {

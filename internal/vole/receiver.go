@@ -92,9 +92,13 @@ func (r *Receiver) choices() bitvec.Vector {
 }
 
 // Open takes the sender's sums, punctures the trees, and returns the challenge
-// of the consistency check, nil if the run is not malicious.
-func (r *Receiver) Open(ctx context.Context, sums []byte) ([]byte, error) {
+// of the consistency check, nil if the run is not malicious. It keeps mem, of
+// Params.MemoryLen elements with any contents, of which C will be a part.
+func (r *Receiver) Open(ctx context.Context, sums []byte, mem []field.Element) ([]byte, error) {
 	r.step.take(1)
+	if len(mem) != r.shape.out {
+		panic(fmt.Sprintf("vole: got memory for %d elements, want %d", len(mem), r.shape.out))
+	}
 	if len(sums) != r.params.ExpandLen() {
 		return nil, fmt.Errorf("%w: sums are %d bytes, want %d", ErrMalformed, len(sums), r.params.ExpandLen())
 	}
@@ -108,7 +112,7 @@ func (r *Receiver) Open(ctx context.Context, sums []byte) ([]byte, error) {
 	for i := range noise {
 		noise[i] = combine(r.shares[r.shape.treeOTs()+128*i:][:128])
 	}
-	r.c = hugepage.Elements(r.shape.out)
+	r.c = mem
 	r.pairs = hugepage.Of[pair](r.shape.out)
 	prg := newPRG(r.params.Binding)
 	scratch := make(chan []field.Element, parallel.Workers(r.workers))

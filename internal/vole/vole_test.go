@@ -57,7 +57,7 @@ func run(p Params, workers int, alter func(i int, m []byte) []byte) (s *Sender, 
 	if err != nil {
 		return
 	}
-	open, err := r.Open(ctx, pass(sums))
+	open, err := r.Open(ctx, pass(sums), make([]field.Element, p.MemoryLen()))
 	if err != nil {
 		return
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 
 	"github.com/symbolon/symbolon/internal/field"
-	"github.com/symbolon/symbolon/internal/hugepage"
 	"github.com/symbolon/symbolon/internal/okvs"
 	"github.com/symbolon/symbolon/internal/vole"
 	"github.com/symbolon/symbolon/psi"
@@ -27,9 +26,8 @@ type Receiver struct {
 	sent   int  // elements of A that have left
 	ended  bool // all of A and the coin have left
 	u      []field.Element
-	tags   *tagList
 	got    int // tags that have come
-	joiner joiner
+	joiner *joiner
 	result *psi.Result
 }
 
@@ -156,7 +154,11 @@ func (r *Receiver) offer(m []byte) error {
 
 // open takes the sums of the sender's trees.
 func (r *Receiver) open(ctx context.Context, sums []byte) error {
-	challenge, err := r.vole.Open(ctx, sums)
+	if err := r.encode(ctx); err != nil {
+		return err
+	}
+	v := r.voleParams()
+	challenge, err := r.vole.Open(ctx, sums, r.take(v.MemoryLen()))
 	if err != nil {
 		return err
 	}
@@ -185,7 +187,8 @@ func (r *Receiver) encode(ctx context.Context) error {
 	if err := r.hash(ctx); err != nil {
 		return err
 	}
-	p := hugepage.Elements(r.store.Len())
+	p := r.take(r.store.Len())
+	clear(p)
 	if err := okvs.Encode(ctx, r.o.Workers, r.own.keys, r.own.values, p); err != nil {
 		return fmt.Errorf("volepsi: encoding the items: %w", err)
 	}
@@ -263,7 +266,7 @@ func (r *Receiver) reveal(coin []byte) error {
 
 // prepare computes the own tags, once the coin is known.
 func (r *Receiver) prepare(ctx context.Context) error {
-	if r.tags != nil {
+	if r.joiner != nil {
 		return nil
 	}
 	if err := r.decode(ctx); err != nil {
@@ -274,7 +277,7 @@ func (r *Receiver) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.tags = &tags
+	r.joiner = newJoiner(tags, r.own.origin, r.o.KeepOutputs)
 	return nil
 }
 
@@ -287,7 +290,7 @@ func (r *Receiver) merge(ctx context.Context, batch []byte) error {
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
-	if err := r.joiner.join(r.tags.tags, batch, r.tagLen); err != nil {
+	if err := r.joiner.join(batch, r.tagLen); err != nil {
 		return err
 	}
 	r.got += n
@@ -300,7 +303,10 @@ func (r *Receiver) merge(ctx context.Context, batch []byte) error {
 
 // finish makes the result.
 func (r *Receiver) finish() {
-	r.result = r.joiner.result(r)
+	r.result = &psi.Result{}
+	if r.joiner != nil {
+		r.result = r.joiner.result(r.u, r.tagLen)
+	}
 	r.wants = 0
-	r.own, r.tags, r.u, r.joiner, r.spare, r.places = nil, nil, nil, joiner{}, nil, nil
+	r.own, r.u, r.joiner, r.spare, r.places = nil, nil, nil, nil, nil
 }

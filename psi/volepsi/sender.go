@@ -235,12 +235,7 @@ func (s *Sender) finish(ctx context.Context) error {
 // nextTags returns the next batch of tags.
 func (s *Sender) nextTags() *psi.Message {
 	n := min(psi.MaxPayload/s.tagLen, s.p.SenderItems-s.sent)
-	var payload []byte
-	if last := len(s.mem) - 1; last >= 0 && cap(s.mem[last]) >= n*s.tagLen {
-		payload, s.mem = s.mem[last][:n*s.tagLen], s.mem[:last]
-	} else {
-		payload = make([]byte, n*s.tagLen)
-	}
+	payload := s.payload(n * s.tagLen)
 	for i, t := range s.tags.tags[s.sent : s.sent+n] {
 		putTag(payload[i*s.tagLen:(i+1)*s.tagLen], t)
 	}
@@ -250,6 +245,19 @@ func (s *Sender) nextTags() *psi.Message {
 		s.keep()
 	}
 	return &psi.Message{Kind: kindTags, Payload: payload}
+}
+
+// payload returns n bytes, of a chunk of A if one is as long.
+func (s *Sender) payload(n int) []byte {
+	for len(s.mem) > 0 {
+		last := len(s.mem) - 1
+		b := s.mem[last]
+		s.mem = s.mem[:last]
+		if cap(b) >= n {
+			return b[:n]
+		}
+	}
+	return make([]byte, n)
 }
 
 // keep fills the outputs, if they are wanted, and lets the rest go.

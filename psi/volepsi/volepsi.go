@@ -188,7 +188,14 @@ func (r *run) take(n int) []field.Element {
 			return v[:n]
 		}
 	}
-	return hugepage.Elements(n)
+	// A receiver's store and its half of the VOLE are longer than its items,
+	// and come later: room for them now saves them memory of their own.
+	size := n
+	if r.role == psi.RoleReceiver {
+		p := r.voleParams()
+		size = max(n, p.MemoryLen())
+	}
+	return hugepage.Elements(size)[:n]
 }
 
 // give returns a vector that is no longer used.
@@ -217,7 +224,7 @@ func (r *run) hash(ctx context.Context) error {
 		return err
 	}
 	t := &table{
-		keys:   &okvs.Keys{Params: r.store, Keys: r.take(n), Starts: starts},
+		keys:   &okvs.Keys{Params: r.store, Keys: hugepage.Elements(n), Starts: starts},
 		origin: make([]uint32, n),
 	}
 	err = parallel.Ranges(ctx, r.o.Workers, n, 8*piece, func(lo, hi int) error {
