@@ -11,8 +11,8 @@ import (
 	"github.com/symbolon/symbolon/internal/parallel"
 )
 
-// Sender is the party that holds Δ and gets B. It calls Request, Expand, Prove
-// (if malicious) and Compress, in this order.
+// Sender is the party that holds Δ and gets B. It calls Accept, Expand, Prove (if
+// malicious) and Compress, in this order.
 type Sender struct {
 	params  Params
 	shape   shape
@@ -22,6 +22,7 @@ type Sender struct {
 	delta  field.Element
 	base   ot.BaseReceiver
 	seeds  []byte          // the trees' roots
+	q      []field.Element // of the OTs
 	shares []field.Element // of e·Δ; after Compress B
 	noise  []field.Element // of the noise's values times Δ, and the mask's
 }
@@ -51,42 +52,47 @@ func (s *Sender) Delta() field.Element { return s.delta }
 
 func (s *Sender) binding() []byte { return baseBinding(s.params.Binding) }
 
-// Expand takes the receiver's Extend and returns the sums that let it puncture
-// the trees. An error means that the peer's message is malformed or a lie.
-func (s *Sender) Expand(ctx context.Context, extend []byte) ([]byte, error) {
+// Accept takes the receiver's Extend. An error for which PeerFault holds means
+// that the peer's message is malformed or a lie.
+func (s *Sender) Accept(extend []byte) error {
 	s.step.take(0)
 	if len(extend) != s.params.ExtendLen() {
-		return nil, fmt.Errorf("%w: extension is %d bytes, want %d", ErrMalformed, len(extend), s.params.ExtendLen())
+		return fmt.Errorf("%w: extension is %d bytes, want %d", ErrMalformed, len(extend), s.params.ExtendLen())
 	}
 	split := ot.Endemic{}.ReplyLen(ot.BaseCount)
 	keys, err := s.base.Keys(extend[:split])
 	if err != nil {
-		return nil, err
-	}
-	q, err := ot.Accept(s.binding(), keys, s.delta, extend[split:], s.shape.totalOTs())
-	if err != nil {
-		return nil, err
+		return err
 	}
 	s.base = nil
+	s.q, err = ot.Accept(s.binding(), keys, s.delta, extend[split:], s.shape.totalOTs())
+	return err
+}
+
+// Expand grows the trees and returns the sums that let the receiver puncture
+// them.
+func (s *Sender) Expand(ctx context.Context) ([]byte, error) {
+	s.step.take(1)
 	s.noise = make([]field.Element, NoiseWeight+1)
 	for i := range s.noise {
-		s.noise[i] = combine(q[s.shape.treeOTs()+128*i:][:128])
+		s.noise[i] = combine(s.q[s.shape.treeOTs()+128*i:][:128])
 	}
 	s.shares = hugepage.Elements(s.shape.in)
 	msg := make([]byte, s.params.ExpandLen())
 	prg := newPRG(s.params.Binding)
-	err = parallel.For(ctx, s.workers, NoiseWeight, func(i int) error {
-		s.expandTree(msg, prg, q, i)
+	err := parallel.For(ctx, s.workers, NoiseWeight, func(i int) error {
+		s.expandTree(msg, prg, i)
 		return nil
 	})
 	clear(s.seeds)
+	s.q = nil
 	return msg, err
 }
 
 // expandTree grows tree i and writes its part of the message: for each level
 // the two sums, each under the pad of one OT message, and the sum of all leaves
 // plus the share of the noise.
-func (s *Sender) expandTree(msg []byte, prg *prg, q []field.Element, i int) {
+func (s *Sender) expandTree(msg []byte, prg *prg, i int) {
 	t := tree{s.shape, prg}
 	leaves := s.shares[i*s.shape.block : (i+1)*s.shape.block]
 	sums := make([][2]field.Element, s.shape.depth)
@@ -97,7 +103,7 @@ func (s *Sender) expandTree(msg []byte, prg *prg, q []field.Element, i int) {
 		index := i*s.shape.depth + l
 		for side := range 2 {
 			// The receiver chose side 1 if it holds q + Δ.
-			key := q[index]
+			key := s.q[index]
 			if side == 1 {
 				key = key.Add(s.delta)
 			}
@@ -115,7 +121,7 @@ func (s *Sender) expandTree(msg []byte, prg *prg, q []field.Element, i int) {
 // Prove answers the receiver's challenge: a hash of ΣXⁱ·bᵢ plus the share of
 // the mask, which an honest receiver can compute too.
 func (s *Sender) Prove(ctx context.Context, open []byte) ([]byte, error) {
-	s.step.take(1)
+	s.step.take(2)
 	if len(open) != OpenLen {
 		return nil, fmt.Errorf("%w: challenge is %d bytes, want %d", ErrMalformed, len(open), OpenLen)
 	}
@@ -139,9 +145,9 @@ func (s *Sender) Prove(ctx context.Context, open []byte) ([]byte, error) {
 // Compress returns B.
 func (s *Sender) Compress(ctx context.Context) ([]field.Element, error) {
 	if s.params.Malicious {
-		s.step.take(2)
+		s.step.take(3)
 	} else {
-		s.step.take(1)
+		s.step.take(2)
 	}
 	c := newCode(s.params.Binding, s.shape.out)
 	b := s.shares[:s.params.Length]

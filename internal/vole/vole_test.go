@@ -53,7 +53,10 @@ func run(p Params, workers int, alter func(i int, m []byte) []byte) (s *Sender, 
 	if err != nil {
 		return
 	}
-	sums, err := s.Expand(ctx, pass(extend))
+	if err = s.Accept(pass(extend)); err != nil {
+		return
+	}
+	sums, err := s.Expand(ctx)
 	if err != nil {
 		return
 	}
@@ -205,7 +208,7 @@ func TestStepsAreSpent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Expand(context.Background(), nil); err == nil {
+	if err := s.Accept(nil); err == nil {
 		t.Fatal("an empty extension was accepted")
 	}
 	defer func() {
@@ -213,7 +216,7 @@ func TestStepsAreSpent(t *testing.T) {
 			t.Error("a step ran twice")
 		}
 	}()
-	_, _ = s.Expand(context.Background(), nil)
+	_ = s.Accept(nil)
 }
 
 func TestCancel(t *testing.T) {

@@ -118,6 +118,7 @@ func (r *Receiver) Handle(ctx context.Context, m psi.Message) error {
 		err = r.open(ctx, m.Payload)
 	case kindProof:
 		if err = r.vole.Verify(m.Payload); err == nil {
+			r.progress(StageCheck, 1, 1)
 			r.wants = kindReveal
 		}
 	case kindReveal:
@@ -147,6 +148,7 @@ func (r *Receiver) offer(m []byte) error {
 	if err != nil {
 		return err
 	}
+	r.progress(StageBase, 1, 1)
 	r.push(kindExtend, extend)
 	r.wants = kindSums
 	return nil
@@ -162,6 +164,7 @@ func (r *Receiver) open(ctx context.Context, sums []byte) error {
 	if err != nil {
 		return err
 	}
+	r.progress(StageTrees, 1, 1)
 	if r.malicious() {
 		r.push(kindChallenge, challenge)
 		r.wants = kindProof
@@ -294,10 +297,10 @@ func (r *Receiver) merge(ctx context.Context, batch []byte) error {
 		return err
 	}
 	r.got += n
-	r.progress(StageTags, r.got, r.p.SenderItems)
 	if r.got == r.p.SenderItems {
 		r.finish()
 	}
+	r.progress(StageTags, r.got, r.p.SenderItems)
 	return nil
 }
 

@@ -52,6 +52,7 @@ func NewSender(p psi.Params, items []psi.Item, o psi.Options) (*Sender, error) {
 		return nil, err
 	}
 	s.vole = v
+	s.progress(StageBase, 1, 2)
 	s.push(kindOffer, append(offer, request...))
 	return s, nil
 }
@@ -119,10 +120,15 @@ func (s *Sender) Handle(ctx context.Context, m psi.Message) error {
 }
 
 func (s *Sender) expand(ctx context.Context, extend []byte) error {
-	sums, err := s.vole.Expand(ctx, extend)
+	if err := s.vole.Accept(extend); err != nil {
+		return err
+	}
+	s.progress(StageBase, 2, 2)
+	sums, err := s.vole.Expand(ctx)
 	if err != nil {
 		return err
 	}
+	s.progress(StageTrees, 1, 1)
 	s.push(kindSums, sums)
 	s.wants = kindVector
 	if s.malicious() {
@@ -136,6 +142,7 @@ func (s *Sender) prove(ctx context.Context, challenge []byte) error {
 	if err != nil {
 		return err
 	}
+	s.progress(StageCheck, 1, 1)
 	s.push(kindProof, proof)
 	s.wants = kindVector
 	return nil
@@ -150,6 +157,7 @@ func (s *Sender) compress(ctx context.Context) error {
 		return err
 	}
 	s.b = b
+	s.progress(StageCompress, len(b), len(b))
 	return s.hash(ctx)
 }
 

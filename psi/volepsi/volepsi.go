@@ -68,17 +68,29 @@ const (
 	kindTags      = 9
 )
 
-// Stages that Options.Progress hears of.
+// Stages that Options.Progress hears of, in the order of a run. Each ends with
+// done equal to total.
 const (
-	StageHash     = "hash"
-	StageEncode   = "encode"
-	StageBase     = "base"
-	StageTrees    = "trees"
-	StageCompress = "compress"
-	StageVector   = "vector"
-	StageDecode   = "decode"
-	StageTags     = "tags"
+	StageHash     = "hash"     // items to keys and values, sorted by bin
+	StageEncode   = "encode"   // the store
+	StageBase     = "base"     // base OTs and their extension
+	StageTrees    = "trees"    // GGM trees
+	StageCheck    = "check"    // the consistency check of the trees
+	StageCompress = "compress" // the code
+	StageVector   = "vector"   // A: sent, or multiplied by Δ
+	StageDecode   = "decode"   // the store
+	StageOutputs  = "outputs"  // hashes of items
+	StageSort     = "sort"     // tags
+	StageTags     = "tags"     // sent, or joined with the own ones
 )
+
+// Stages returns the stages in the order of a run.
+func Stages() []string {
+	return []string{
+		StageHash, StageEncode, StageBase, StageTrees, StageCheck, StageCompress,
+		StageVector, StageDecode, StageOutputs, StageSort, StageTags,
+	}
+}
 
 const (
 	coinLen     = field.Size
@@ -268,10 +280,12 @@ func (r *run) outputs(ctx context.Context, u []field.Element, coin field.Element
 	if err != nil {
 		return tagList{}, err
 	}
+	r.progress(StageOutputs, len(u), len(u))
 	r.give(r.own.keys.Keys)
 	list := tagList{r.take(len(u)), r.places}
 	err = sortTags(ctx, r.o.Workers, tags, r.tagLen, list)
 	r.give(tags)
+	r.progress(StageSort, len(u), len(u))
 	return list, err
 }
 
