@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/symbolon/symbolon/internal/records"
 )
 
 // block is a fenced block of the README.
@@ -205,5 +207,23 @@ func TestReadmeGo(t *testing.T) {
 	}
 	if found == 0 {
 		t.Error("the README has no Go")
+	}
+}
+
+// The README's mapping is one.
+func TestReadmeMapping(t *testing.T) {
+	t.Parallel()
+	found := 0
+	for _, b := range readmeBlocks(t) {
+		if b.info != "toml" {
+			continue
+		}
+		found++
+		if _, err := records.ParseMapping([]byte(b.text)); err != nil {
+			t.Error(err)
+		}
+	}
+	if found == 0 {
+		t.Error("the README has no mapping")
 	}
 }

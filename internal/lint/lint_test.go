@@ -29,9 +29,9 @@ var layers = [][]string{
 	{"internal/audit", "internal/store"},
 	{"internal/vole"},
 	{"internal/ot", "internal/okvs"},
-	{"internal/bitvec", "internal/oracle"},
+	{"internal/bitvec", "internal/oracle", "internal/hugepage"},
 	{"internal/field"},
-	{"internal/parallel"},
+	{"internal/parallel", "internal/binomial", "internal/cpu"},
 	{"internal/secret"},
 }
 
