@@ -138,6 +138,7 @@ func TestPSIRefuses(t *testing.T) {
 		"overlap above one":   {Engine: "dh", Overlap: 1.1},
 		"negative size":       {Engine: "dh", SenderItems: -1},
 		"too many items":      {Engine: "dh", SenderItems: psi.MaxItems + 1},
+		"more than strings":   {Engine: "dh", ReceiverItems: maxWorkload + 1},
 		"unknown mode":        {Engine: "dh", Mode: "union"},
 		"no randomness":       {Engine: "dh", SenderItems: 1, ReceiverItems: 1, Rand: bytes.NewReader(nil)},
 		"randomness runs dry": {Engine: "dh", SenderItems: 1, ReceiverItems: 1, Rand: bytes.NewReader(make([]byte, 70))},

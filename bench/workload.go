@@ -30,6 +30,9 @@ type keySet struct {
 // newWorkload makes strings like match keys, in random order: the receiver has
 // those numbered from 0, the sender's follow where the overlap starts.
 func newWorkload(c PSIConfig) (*workload, error) {
+	if n := max(c.SenderItems, c.ReceiverItems); n > maxWorkload {
+		return nil, fmt.Errorf("bench: %d items are more than %d", n, maxWorkload)
+	}
 	shared := int(math.Round(c.Overlap * float64(min(c.SenderItems, c.ReceiverItems))))
 	seed := make([]byte, 32)
 	if _, err := io.ReadFull(c.Rand, seed); err != nil {
@@ -58,8 +61,15 @@ func newWorkload(c PSIConfig) (*workload, error) {
 	return w, nil
 }
 
+// example is as long as every string of a workload, and maxWorkload of them are
+// what a keySet's ends can count.
+const (
+	example     = "passport|XA|100000000"
+	maxWorkload = math.MaxUint32 / len(example)
+)
+
 func newKeySet(n int) keySet {
-	return keySet{buf: make([]byte, 0, n*len("passport|XA|100000000")), ends: make([]uint32, 0, n)}
+	return keySet{buf: make([]byte, 0, n*len(example)), ends: make([]uint32, 0, n)}
 }
 
 // add appends the string numbered n.
