@@ -122,10 +122,14 @@ func budgetError(err error, now time.Time) error {
 }
 
 // carry runs an accepted session from Start to the exchange of log heads.
-func (n *Node) carry(l *link, s *session, in *input, row store.Session, a *Agreement, progress func(string, int, int)) (*Outcome, error) {
+func (n *Node) carry(l *link, s *session, in *input, row store.Session, a *Agreement, progress func(Progress)) (*Outcome, error) {
 	began := n.Now()
 	g := &storeGate{n: n, row: &row, a: a}
-	r, err := s.run(l, in, g, psi.Options{Workers: n.Workers, Progress: progress})
+	o := psi.Options{Workers: n.Workers}
+	if progress != nil {
+		o.Progress = func(stage string, done, total int) { progress(Progress{stage, done, total, l.carried.Load()}) }
+	}
+	r, err := s.run(l, in, g, o)
 	if err != nil {
 		return nil, n.failed(row.ID, a, l.cause(err))
 	}

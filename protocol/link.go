@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -61,9 +62,11 @@ type Traffic struct {
 	Frames int64 `json:"frames"`
 }
 
-func (t *Traffic) add(f *wirepb.Frame) {
-	t.Bytes += int64(proto.Size(f) + grpcPrefix)
+func (t *Traffic) add(f *wirepb.Frame) int64 {
+	n := int64(proto.Size(f) + grpcPrefix)
+	t.Bytes += n
 	t.Frames++
+	return n
 }
 
 // link runs a Conn: a reader and a writer goroutine with short queues between
@@ -79,6 +82,7 @@ type link struct {
 	proposer   bool
 	transcript *transcript // nil before Start and after Finish
 	sent, got  Traffic
+	carried    atomic.Int64 // bytes in both directions, for whoever watches
 	writerDone chan struct{}
 	joined     chan struct{} // closed by release
 	inEnd      error         // why in was closed
@@ -157,9 +161,9 @@ func connectionLost(err error) error {
 // account counts a frame and adds it to the transcript.
 func (l *link) account(mine bool, f *wirepb.Frame) {
 	if mine {
-		l.sent.add(f)
+		l.carried.Add(l.sent.add(f))
 	} else {
-		l.got.add(f)
+		l.carried.Add(l.got.add(f))
 	}
 	if l.transcript != nil {
 		l.transcript.add(mine == l.proposer, f)

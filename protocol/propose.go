@@ -22,7 +22,15 @@ type Request struct {
 	Purpose   string
 	Case      string
 	Source    Source
-	Progress  func(stage string, done, total int)
+	Progress  func(Progress)
+}
+
+// Progress is how far a session is: in a stage, so many of so many items (0 if
+// that is unknown), with so many bytes on the wire in both directions so far.
+type Progress struct {
+	Stage       string
+	Done, Total int
+	Bytes       int64
 }
 
 // Propose checks a request against the agreement, loads its records and stores
@@ -39,7 +47,7 @@ func (n *Node) Propose(ctx context.Context, req Request) (string, error) {
 		return "", err
 	}
 	if req.Progress != nil {
-		req.Progress("reading", 0, 0)
+		req.Progress(Progress{Stage: stageReading})
 	}
 	in, err := loadInput(ctx, req.Source, a, req.Mode)
 	if err != nil {
@@ -128,10 +136,12 @@ func (n *Node) storeProposal(a *Agreement, peer store.Peer, p *Proposal, role ps
 	})
 }
 
+const stageReading = "reading"
+
 // RunOptions say how to run a stored session.
 type RunOptions struct {
 	Source   Source
-	Progress func(stage string, done, total int)
+	Progress func(Progress)
 }
 
 // Run runs a session that this node proposed: the first attempt, or another
@@ -241,7 +251,7 @@ func (n *Node) propose(ctx context.Context, hangUp func(), conn Conn, row store.
 		return nil, n.failed(row.ID, a, err)
 	}
 	if o.Progress != nil {
-		o.Progress("reading", 0, 0)
+		o.Progress(Progress{Stage: stageReading})
 	}
 	in, err := loadInput(ctx, o.Source, a, s.proposal.Mode)
 	if err != nil {

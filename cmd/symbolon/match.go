@@ -149,7 +149,7 @@ func (c *matchCmd) begin(app *App, p *progress) (string, protocol.Source, error)
 		return "", src, err
 	}
 	session, err := app.node.Propose(app.ctx, protocol.Request{
-		Agreement: agreement.ID, Mode: mode, User: user, Purpose: c.Purpose, Case: c.Case, Source: src, Progress: p.update,
+		Agreement: agreement.ID, Mode: mode, User: user, Purpose: c.Purpose, Case: c.Case, Source: src, Progress: p.session,
 	})
 	return session, src, err
 }
@@ -228,7 +228,7 @@ func (c *matchCmd) source(app *App, row store.Agreement) (protocol.Source, error
 // was asked for.
 func (c *matchCmd) run(app *App, session string, src protocol.Source, p *progress) (*protocol.Outcome, error) {
 	for told := false; ; {
-		out, err := app.node.Run(app.ctx, session, protocol.RunOptions{Source: src, Progress: p.update})
+		out, err := app.node.Run(app.ctx, session, protocol.RunOptions{Source: src, Progress: p.session})
 		var pending *protocol.PendingError
 		if !errors.As(err, &pending) || !c.Wait {
 			return out, err

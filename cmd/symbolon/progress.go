@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/symbolon/symbolon/protocol"
 )
 
 // progress shows on a terminal how far a session is. It writes nothing when w
@@ -13,6 +15,7 @@ type progress struct {
 	mu    sync.Mutex
 	w     io.Writer
 	stage string
+	bytes int64 // on the wire
 	began time.Time
 	drawn time.Time
 	open  bool // a line stands unfinished
@@ -45,7 +48,19 @@ func (p *progress) update(stage string, done, total int) {
 		return
 	}
 	p.drawn, p.open = now, true
-	fmt.Fprintf(p.w, "\r\x1b[K%s", progressLine(stage, done, total, now.Sub(p.began)))
+	line := progressLine(stage, done, total, now.Sub(p.began))
+	if p.bytes > 0 {
+		line += fmt.Sprintf(", %.1f MB on the wire", float64(p.bytes)/1e6)
+	}
+	fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+}
+
+// session notes how far a session is.
+func (p *progress) session(at protocol.Progress) {
+	p.mu.Lock()
+	p.bytes = at.Bytes
+	p.mu.Unlock()
+	p.update(at.Stage, at.Done, at.Total)
 }
 
 // progressLine is what update shows.
