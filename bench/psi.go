@@ -26,6 +26,8 @@ type PSIConfig struct {
 	SenderItems, ReceiverItems int
 	// Overlap is the shared part of the smaller set, from 0 to 1.
 	Overlap float64
+	// Shard cuts the run into shards of about so many items; 0 means one.
+	Shard int
 	// Workers bounds the goroutines of each party; 0 means all processors.
 	Workers int
 	// Transport carries the messages; nil means Memory(0).
@@ -44,6 +46,7 @@ type PSIReport struct {
 	NSender   int     `json:"n_sender"`
 	NReceiver int     `json:"n_receiver"`
 	Overlap   float64 `json:"overlap"`
+	Shards    int     `json:"shards"`
 	Hits      int     `json:"hits"`
 	// Correct says that the result is the plain intersection, item by item.
 	Correct bool `json:"correct"`
@@ -94,7 +97,11 @@ func PSI(ctx context.Context, c PSIConfig) (*PSIReport, error) {
 	// What making the strings left behind is no part of the run.
 	runtime.GC()
 	start := startClock()
-	res, err := c.run(ctx, engine, p, w)
+	cut, err := psi.NewSharding(&p, c.Shard)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.run(ctx, engine, p, cut, w)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +114,7 @@ func PSI(ctx context.Context, c PSIConfig) (*PSIReport, error) {
 	}
 	return &PSIReport{
 		Engine: c.Engine, Security: security,
-		NSender: c.SenderItems, NReceiver: c.ReceiverItems, Overlap: c.Overlap,
+		NSender: c.SenderItems, NReceiver: c.ReceiverItems, Overlap: c.Overlap, Shards: cut.Shards,
 		Hits: res.Count, Correct: w.check(c.Mode, res),
 		Wall: wall.Seconds(), CPU: cpu.Seconds(),
 		BytesToSender: toSender, BytesToReceiver: toReceiver, PeakRSS: peakRSS(),
@@ -144,7 +151,7 @@ func (c *PSIConfig) prepare() (*engine, error) {
 }
 
 // run is what is measured.
-func (c *PSIConfig) run(ctx context.Context, e *engine, p psi.Params, w *workload) (*psi.Result, error) {
+func (c *PSIConfig) run(ctx context.Context, e *engine, p psi.Params, cut psi.Sharding, w *workload) (*psi.Result, error) {
 	senderConn, receiverConn, err := c.Transport.Connect(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("bench: connecting: %w", err)
@@ -167,7 +174,7 @@ func (c *PSIConfig) run(ctx context.Context, e *engine, p psi.Params, w *workloa
 		if err != nil {
 			return err
 		}
-		s, err := e.newSender(p, items, options(psi.RoleSender))
+		s, err := e.sender(p, cut, items, options(psi.RoleSender), seed)
 		if err != nil {
 			return err
 		}
@@ -181,7 +188,7 @@ func (c *PSIConfig) run(ctx context.Context, e *engine, p psi.Params, w *workloa
 		if err != nil {
 			return err
 		}
-		r, err := e.newReceiver(p, items, options(psi.RoleReceiver))
+		r, err := e.receiver(p, cut, items, options(psi.RoleReceiver), seed)
 		if err != nil {
 			return err
 		}

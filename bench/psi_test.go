@@ -45,6 +45,22 @@ func TestPSI(t *testing.T) {
 	}
 }
 
+func TestPSISharded(t *testing.T) {
+	t.Parallel()
+	for _, engine := range Engines() {
+		r, err := PSI(context.Background(), PSIConfig{Engine: engine, SenderItems: 900, ReceiverItems: 700, Overlap: 0.4, Shard: 300})
+		if err != nil {
+			t.Fatalf("%s: %v", engine, err)
+		}
+		if !r.Correct || r.Hits != 280 || r.Shards != 3 {
+			t.Errorf("%s: correct is %v, %d hits in %d shards", engine, r.Correct, r.Hits, r.Shards)
+		}
+	}
+	if _, err := PSI(context.Background(), PSIConfig{Engine: "vole", Shard: -5}); err == nil {
+		t.Error("shards of -5 items")
+	}
+}
+
 func TestPSIReport(t *testing.T) {
 	t.Parallel()
 	r, err := PSI(context.Background(), PSIConfig{Engine: "dh", SenderItems: 300, ReceiverItems: 200, Overlap: 0.5, Workers: 1})
@@ -68,7 +84,7 @@ func TestPSIReport(t *testing.T) {
 	}
 	want := []string{
 		"bytes_to_receiver", "bytes_to_sender", "commit", "correct", "cpu", "cpu_s", "engine", "go", "hits",
-		"n_receiver", "n_sender", "overlap", "peak_rss_bytes", "security", "transport", "wall_s", "workers",
+		"n_receiver", "n_sender", "overlap", "peak_rss_bytes", "security", "shards", "transport", "wall_s", "workers",
 	}
 	if got := slices.Sorted(maps.Keys(fields)); !slices.Equal(got, want) {
 		t.Errorf("fields %v, want %v", got, want)

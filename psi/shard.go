@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime"
 	"slices"
 
 	"github.com/symbolon/symbolon/internal/binomial"
@@ -177,8 +178,10 @@ func (s *sharded[P]) advance() error {
 			s.so.Finished(s.shard)
 		}
 		var none P
-		s.party, s.running = none, false
+		s.party, s.order, s.running = none, nil, false
 		s.shard++
+		// A shard's memory is large and dead: the next one takes it over.
+		runtime.GC()
 	}
 	return s.err
 }

@@ -34,12 +34,14 @@ type benchPSICmd struct {
 	Workers   int           `placeholder:"W" help:"Processors each party uses; default all."`
 	Transport string        `default:"memory" enum:"memory,grpc" help:"memory, or grpc: over loopback with TLS, as nodes do (default ${default})."`
 	RTT       time.Duration `name:"rtt" placeholder:"TIME" help:"Round-trip time to add, such as 50ms."`
+	Shard     int           `placeholder:"N" help:"Cut the run into shards of about N items; default one."`
+	Stages    bool          `help:"Run both parties in turn on one processor, and show what each stage takes (engine vole, in memory)."`
 }
 
 // config returns the run that the flags describe.
 func (c *benchPSICmd) config() (bench.PSIConfig, error) {
 	p := bench.PSIConfig{Engine: c.Engine, Security: c.Security, Mode: c.Mode, SenderItems: c.N, ReceiverItems: c.N,
-		Overlap: c.Overlap, Workers: c.Workers}
+		Overlap: c.Overlap, Workers: c.Workers, Shard: c.Shard}
 	if c.NReceiver != nil {
 		p.ReceiverItems = *c.NReceiver
 	}
@@ -53,6 +55,10 @@ func (c *benchPSICmd) config() (bench.PSIConfig, error) {
 		return p, usagef("--overlap %v is outside [0, 1]", c.Overlap)
 	case c.Workers < 0:
 		return p, usagef("--workers %d is below 0", c.Workers)
+	case c.Shard < 0 || c.Shard > psi.MaxItems:
+		return p, usagef("--shard %d is outside [0, %d]", c.Shard, psi.MaxItems)
+	case c.Stages && (c.Engine != protocol.EngineVOLE || c.Shard != 0 || c.Transport != "memory" || c.RTT != 0):
+		return p, usagef("--stages goes with --engine %s in memory, without --shard and --rtt", protocol.EngineVOLE)
 	case c.RTT < 0 || c.RTT > time.Minute:
 		return p, usagef("--rtt %v is outside [0, 1m]", c.RTT)
 	}
@@ -86,6 +92,9 @@ func (c *benchPSICmd) Run(app *App) error {
 	if err != nil {
 		return err
 	}
+	if c.Stages {
+		return c.runStages(app, config)
+	}
 	p := app.newProgress()
 	defer p.done()
 	if p.w != nil {
@@ -105,6 +114,30 @@ func (c *benchPSICmd) Run(app *App) error {
 		return err
 	}
 	return checkBench(r)
+}
+
+// runStages shows what each stage of a run takes.
+func (c *benchPSICmd) runStages(app *App, config bench.PSIConfig) error {
+	r, err := bench.Stages(app.ctx, config)
+	if err != nil {
+		return err
+	}
+	if err := app.print(r, func(w io.Writer) { writeStages(w, r) }); err != nil {
+		return err
+	}
+	if !r.Correct {
+		return fmt.Errorf("the result of engine %s is wrong: it is not the plain intersection", r.Engine)
+	}
+	return nil
+}
+
+// writeStages shows the stages to a person, in milliseconds of one processor.
+func writeStages(w io.Writer, r *bench.StagesReport) {
+	fmt.Fprintf(w, "%-10s%12s%12s\n", "stage, ms", "sender", "receiver")
+	for _, s := range r.Stages {
+		fmt.Fprintf(w, "%-10s%12.1f%12.1f\n", s.Name, 1e3*s.Sender, 1e3*s.Receiver)
+	}
+	fmt.Fprintf(w, "%-10s%12.1f for both\n", "total", 1e3*r.Total)
 }
 
 // checkBench makes a wrong result a failure.
@@ -129,6 +162,7 @@ func writeBench(w io.Writer, r *bench.PSIReport) {
 	fields(w,
 		"engine", engine,
 		"items", fmt.Sprintf("sender %d, receiver %d, overlap %v of the smaller set", r.NSender, r.NReceiver, r.Overlap),
+		"shards", fmt.Sprint(r.Shards),
 		"hits", fmt.Sprintf("%d, %s", r.Hits, verdict),
 		"wall", seconds(r.Wall, larger),
 		"cpu", seconds(r.CPU, larger)+", both parties together",
