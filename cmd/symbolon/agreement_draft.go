@@ -22,30 +22,30 @@ const maxRules = 1 << 20
 
 type draftCmd struct {
 	Peer            string        `required:"" placeholder:"NAME" help:"The other party, as pinned here."`
-	Out             string        `default:"agreement.json" type:"path" placeholder:"FILE" help:"Where to write the draft."`
+	Out             string        `default:"agreement.json" type:"path" placeholder:"FILE" help:"Where to write the draft (default ${default})."`
 	Title           string        `placeholder:"TEXT" help:"A title for people."`
 	Purpose         string        `required:"" placeholder:"TEXT" help:"What the matching is for."`
 	LegalBasis      string        `required:"" placeholder:"TEXT" help:"The law that allows it."`
 	Compartment     string        `required:"" placeholder:"WORD" help:"Which data may be used; a source of another compartment is refused."`
-	Modes           []psi.Mode    `default:"intersection" placeholder:"MODE,..." help:"Of intersection, mutual, cardinality."`
-	Learns          string        `default:"proposer" placeholder:"WHO" help:"Who receives results: proposer, us or peer."`
-	Rules           string        `default:"exact" placeholder:"NAME|FILE" help:"A rule set: ${rule_sets}, or a file."`
+	Modes           []psi.Mode    `default:"intersection" placeholder:"MODE" help:"Of intersection, mutual, cardinality (default ${default})."`
+	Learns          string        `default:"proposer" placeholder:"WHO" help:"Who receives results: proposer, us or peer (default ${default})."`
+	Rules           string        `default:"exact" placeholder:"NAME|FILE" help:"A rule set: ${rule_sets}, or a file (default ${default})."`
 	CardinalityRule string        `placeholder:"RULE" help:"The rule whose keys a cardinality counts; default the first."`
 	Engine          string        `placeholder:"ENGINE" help:"The PSI engine: ${engines}; default the first that has all the modes."`
 	Security        psi.Security  `placeholder:"LEVEL" help:"What the engine withstands; default what the engine offers."`
 	Padding         string        `default:"pow2" enum:"exact,pow2,cap" help:"How set sizes are hidden: exact, pow2 or cap."`
-	LabelBytes      int           `default:"64" placeholder:"N" help:"Length of the reference that a hit opens; 0 for none."`
-	LabelSlots      int           `default:"4" placeholder:"N" help:"How many records one match key may open."`
-	ItemsPerSession int64         `default:"4194304" placeholder:"N" help:"Cap on items a session, after padding."`
+	LabelBytes      int           `default:"64" placeholder:"N" help:"Length of the reference that a hit opens; 0 for none (default ${default})."`
+	LabelSlots      int           `default:"4" placeholder:"N" help:"How many records one match key may open (default ${default})."`
+	ItemsPerSession int64         `default:"4194304" placeholder:"N" help:"Cap on items a session, after padding (default ${default})."`
 	ItemsPerDay     int64         `placeholder:"N" help:"Cap on items in 24 hours; default four sessions' worth."`
-	SessionsPerDay  int64         `default:"24" placeholder:"N" help:"Cap on sessions in 24 hours."`
+	SessionsPerDay  int64         `default:"24" placeholder:"N" help:"Cap on sessions in 24 hours (default ${default})."`
 	MinRecords      int           `default:"0" placeholder:"N" help:"The smallest set a party may put in (self-declared)."`
 	NotifyOnHit     string        `default:"optional" enum:"required,optional,never" help:"Whether the sender learns of hits: required, optional or never."`
 	Approval        string        `default:"one" enum:"auto,one,two" help:"Operators who must agree to a session: auto, one or two."`
 	ValidFrom       string        `placeholder:"TIME" help:"First instant, RFC 3339; default now."`
-	ValidDays       int           `default:"365" placeholder:"N" help:"How long it is valid."`
-	RetentionDays   int           `default:"30" placeholder:"N" help:"How long results and log entries are kept."`
-	ClockTolerance  time.Duration `default:"5m" placeholder:"TIME" help:"How far the two clocks may differ."`
+	ValidDays       int           `default:"365" placeholder:"N" help:"How long it is valid (default ${default})."`
+	RetentionDays   int           `default:"30" placeholder:"N" help:"How long results and log entries are kept (default ${default})."`
+	ClockTolerance  time.Duration `default:"5m" placeholder:"TIME" help:"How far the two clocks may differ (default ${default})."`
 }
 
 func (c *draftCmd) needs(*App) need { return needStore }

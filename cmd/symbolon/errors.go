@@ -154,7 +154,7 @@ func hintFor(err error) string {
 	case errors.Is(err, store.ErrNewer):
 		return "use the release of symbolon that wrote it, or a later one"
 	case errors.Is(err, protocol.ErrUnreachable):
-		return "check the address with `symbolon peer show`, that the peer's node runs, and that both sides have pinned each other's present identity"
+		return "check the address with `symbolon peer show`, that the peer's node runs, and that both sides have pinned each other's present identity and revoked neither"
 	case errors.Is(err, audit.ErrNoHead):
 		return "heads are signed when a session runs: there was none under this agreement yet"
 	case errors.Is(err, protocol.ErrUnsigned):

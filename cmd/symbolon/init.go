@@ -17,8 +17,8 @@ import (
 
 type initCmd struct {
 	Name      string `required:"" placeholder:"NAME" help:"The agency's name, as peers will see it."`
-	Listen    string `default:":7464" placeholder:"HOST:PORT" help:"Where peers will connect."`
-	OpsListen string `default:"127.0.0.1:7465" placeholder:"HOST:PORT" help:"Where health and metrics are served; empty for nowhere."`
+	Listen    string `default:":7464" placeholder:"HOST:PORT" help:"Where peers will connect (default ${default})."`
+	OpsListen string `default:"127.0.0.1:7465" placeholder:"HOST:PORT" help:"Where health and metrics are served; empty for nowhere (default ${default})."`
 }
 
 func (c *initCmd) needs(*App) need { return needNewNode }

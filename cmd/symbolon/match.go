@@ -27,7 +27,7 @@ type matchCmd struct {
 	Format      string         `placeholder:"FORMAT" help:"csv or json; default by the file's extension."`
 	Force       bool           `help:"Replace the file if it exists."`
 	OnBadRow    records.Policy `default:"fail" placeholder:"POLICY" help:"What to do with a row that has a bad value: fail, skip, or keep it without the value."`
-	Reference   string         `default:"source_ref" placeholder:"WHICH" help:"What the peer sees of a hit where it learns of hits: source_ref or id."`
+	Reference   string         `default:"source_ref" placeholder:"WHICH" help:"What the peer sees of a hit where it learns of hits: source_ref or id (default ${default})."`
 	Wait        bool           `help:"Wait while an approval is missing, instead of exit code 3."`
 	Poll        time.Duration  `hidden:"" default:"5s" help:"How often --wait asks the peer."`
 	Resume      string         `placeholder:"ID" help:"Go on with a session that waited or was cut off: its id, the beginning of it, or last."`
@@ -113,6 +113,7 @@ func (c *matchCmd) Run(app *App) error {
 	if err != nil {
 		return err
 	}
+	src.Read.Progress = func(rows int64) { p.update("reading", int(rows), 0) }
 	src.Report = func(r *records.Report) { report = r }
 	out, err := c.run(app, session, src, p)
 	p.done()

@@ -117,7 +117,7 @@ type sessionsListCmd struct {
 	Peer      string `placeholder:"NAME" help:"Only those with this peer."`
 	Agreement string `placeholder:"ID" help:"Only those under this agreement."`
 	State     string `placeholder:"STATE" help:"Only those in this state: proposed, approved, running, aborted, finished, refused, failed."`
-	Limit     int    `default:"50" placeholder:"N" help:"At most so many; 0 for all."`
+	Limit     int    `default:"50" placeholder:"N" help:"At most so many; 0 for all (default ${default})."`
 }
 
 func (c *sessionsListCmd) needs(*App) need { return needStore }

@@ -230,6 +230,9 @@ func (s *socketServer) run(conn net.Conn, app *App) error {
 	if v := buildVersion(); r.Version != v.Version+v.Commit {
 		return withHint(errors.New("the running node is of another version than this command"), "restart `symbolon serve`")
 	}
+	if err := (&Globals{WorkFactor: r.Work}).Validate(); err != nil {
+		return &usageError{err}
+	}
 	cmd, ok := findCommand(r.Command)
 	if !ok {
 		return usagef("no command %q", r.Command)

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/symbolon/symbolon/protocol"
+)
+
+// hostileReferences are texts by which a peer might attack a reader, and what
+// CSV shows instead.
+var hostileReferences = map[string]string{
+	"=HYPERLINK(\"x\")": "'=HYPERLINK(\"x\")",
+	"+1":                "'+1",
+	"-1":                "'-1",
+	"@SUM":              "'@SUM",
+	"\t=1":              "\ufffd=1",
+	"a\x1b[2Jb":         "a\ufffd[2Jb",
+	"line\nbreak":       "line\ufffdbreak",
+	"\xff\xfe":          "\ufffd",
+	"a \u202e b":        "a \ufffd b",
+	"plain, \"quoted\"": "plain, \"quoted\"",
+	"":                  "",
+}
+
+func TestResultsCSV(t *testing.T) {
+	t.Parallel()
+	for sent, want := range hostileReferences {
+		v := resultsView{Hits: []protocol.Hit{{ID: "1", Rules: []string{"a", "b"}, Reference: sent, Flags: []string{"f"}}}}
+		var b bytes.Buffer
+		if err := v.writeCSV(&b); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := csv.NewReader(&b).ReadAll()
+		if err != nil || len(rows) != 2 {
+			t.Fatalf("%q: %d rows, %v", sent, len(rows), err)
+		}
+		if got := strings.Join(rows[1], "|"); got != "1|a b|"+want+"|f|"+noticeCell {
+			t.Errorf("%q is shown as %q", sent, got)
+		}
+		b.Reset()
+		v.writeText(&b)
+		if strings.ContainsAny(b.String(), "\x1b\t") || !strings.Contains(b.String(), notice) {
+			t.Errorf("%q is shown on a terminal as %q", sent, b.String())
+		}
+	}
+}
+
+func TestResultsJSON(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	v := resultsView{Notice: notice, Hits: []protocol.Hit{{ID: "1", Rules: []string{"a"}, Reference: "=<x>"}}}
+	if err := v.writeJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var back resultsView
+	if err := json.Unmarshal(b.Bytes(), &back); err != nil || back.Notice != notice || back.Hits[0].Reference != "=<x>" {
+		t.Errorf("got %+v, %v", back, err)
+	}
+}
+
+func TestWriteFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "out")
+	if err := writeNew(path, []byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", st.Mode(), err)
+	}
+	if err := writeNew(path, []byte("two")); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a second file of the name: %v", err)
+	}
+	if raw, _ := os.ReadFile(path); string(raw) != "one" {
+		t.Errorf("the file holds %q", raw)
+	}
+	if err := writeFile(path, []byte("three"), true); err != nil {
+		t.Error(err)
+	}
+	if err := os.Symlink(path, path+".link"); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeFile(path+".link", []byte("four"), true); err == nil {
+		t.Error("a link was replaced")
+	}
+	if err := writeNew(filepath.Join(dir, "no", "out"), nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 2 {
+		t.Errorf("%d files are left, want 2", len(entries))
+	}
+}
+
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		done, total int
+		spent       time.Duration
+		want        string
+	}{
+		{0, 0, 0, "s"},
+		{5, 0, 0, "s: 5 items"},
+		{5, 10, 0, "s: 5 of 10 items, 50 %"},
+		{5, 10, 4 * time.Second, "s: 5 of 10 items, 50 %, 4s left"},
+		{10, 10, 4 * time.Second, "s: 10 of 10 items, 100 %"},
+	} {
+		if got := progressLine("s", row.done, row.total, row.spent); got != row.want {
+			t.Errorf("got %q, want %q", got, row.want)
+		}
+	}
+	var b bytes.Buffer
+	p := (&App{stderr: &b}).newProgress()
+	p.update("s", 1, 2)
+	p.done()
+	if b.Len() > 0 {
+		t.Errorf("without a terminal it wrote %q", b.String())
+	}
+	p = (&App{stderr: &b, terminal: true}).newProgress()
+	p.update("s", 1, 2)
+	p.update("s", 1, 2) // too soon
+	p.session(protocol.Progress{Stage: "s", Done: 2, Total: 2, Bytes: 2_500_000})
+	p.done()
+	p.done()
+	if n := strings.Count(b.String(), "\r"); n != 3 || !strings.Contains(b.String(), "2.5 MB on the wire") || !strings.HasSuffix(b.String(), "\r\x1b[K") {
+		t.Errorf("on a terminal it wrote %q", b.String())
+	}
+}
+
+func TestPassphrase(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for text, want := range map[string]string{
+		"word": "word", "word\n": "word", "word\r\n": "word", " two words \n\n": " two words \n",
+		"": "", "\n": "", strings.Repeat("x", maxPassphrase+1): "",
+	} {
+		path := filepath.Join(dir, "pass")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := (&App{}).passphrase(passphraseSource{what: "passphrase", file: path})
+		if want == "" {
+			if exitCode(err) != exitUsage || strings.Contains(err.Error(), "xx") {
+				t.Errorf("%.20q: %v", text, err)
+			}
+		} else if err != nil || string(got.Expose()) != want {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
