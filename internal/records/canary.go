@@ -59,6 +59,7 @@ var canaries = []canary{
 	{id: "4", name: "KIM, Chŏl-su", aliases: []string{"김철수", "金哲洙"}, births: []string{"1968/1970"}, nationality: "Korea, North"},
 	{id: "5", name: "Παπαδόπουλος Γεώργιος", aliases: []string{"דוד לוי", "たなか ハルト"}, births: []string{"2001-12-31"}, email: "g|p%@example.gr", place: "Αθήνα"},
 	{id: "6", name: "O’NEILL de la Cruz y Łódź, María-José 3", births: []string{"1999-01-01"}, place: "Łódź"},
+	{id: "7", name: "ALKHATIB, Abu Bakr", aliases: []string{"Անի Պետրոսյան", "ნინო ბერიძე"}},
 }
 
 // record parses the test person. Its values are fixed, so it can't fail except

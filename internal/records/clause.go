@@ -3,7 +3,6 @@ package records
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 )
@@ -26,6 +25,7 @@ const (
 const (
 	howExact     = "exact"
 	howSkeleton  = "skeleton"
+	howPhonetic  = "phonetic"
 	howPrefix    = "prefix"
 	howUnordered = "date unordered"
 	howDay       = "date exact"
@@ -34,8 +34,14 @@ const (
 	howTwoParts  = "two parts"
 	howAbsent    = "absent"
 	howDecade    = "decade or absent"
-	howRealDay   = "date exact but 1 january"
-	howNearYear  = "year within"
+
+	howHalf        = "half or year"
+	howQuarter     = "quarter or year"
+	howTwoMonths   = "two months or year"
+	howMonthOrYear = "month or year"
+
+	howRealDay  = "date exact but 1 january"
+	howNearYear = "year within"
 )
 
 // Which tokens of a name a clause takes.
@@ -44,6 +50,7 @@ const (
 	whichAny    = "any"
 	whichGiven  = "given"
 	whichFamily = "family"
+	whichBoth   = "both"
 )
 
 // Clause is one condition of a rule. In words:
@@ -53,26 +60,35 @@ const (
 //	phone exact
 //	email exact
 //	identifier exact            type and value
-//	WHICH names HOW             WHICH: all, any N, given, family
-//	                            HOW: exact, skeleton, prefix N
+//	WHICH names HOW             WHICH: all, any N, given, family, or both (given
+//	                            names as one word, family names as one word)
+//	                            HOW: exact, phonetic, skeleton, prefix N
 //	                            may add, of the name and of the words taken:
 //	                            at least N words, at most N words,
-//	                            at least N letters
+//	                            at least N letters, at least N consonants
 //	birth date exact            year, month and day
 //	birth date unordered        the same, day and month may be swapped
 //	birth year-month
 //	birth year
 //	birth year within N
+//	birth two parts             two of year, month and day
+//	birth half or year          also quarter, two months, month: the year where
+//	                            one side knows no more
+//	birth decade or absent      a missing date agrees with any
+//	birth date exact but 1 january
 //	place of birth exact        or skeleton
 //	nationality exact
 //	sex exact
+//	FIELD absent                neither side holds it: birth, nationality,
+//	                            place of birth, sex
 type Clause struct {
 	Field, How, Which string
 	// Count is N of "any N names", Length that of "prefix N", Within that of
 	// "year within N"; zero where absent.
 	Count, Length, Within int
-	// AtLeast and AtMost bound the words of a name, Letters those of a word.
-	AtLeast, AtMost, Letters int
+	// AtLeast and AtMost bound the words of a name, Letters those of a word,
+	// Consonants those of the words taken together.
+	AtLeast, AtMost, Letters, Consonants int
 }
 
 // Bounds on the numbers in a clause.
@@ -105,8 +121,10 @@ func parseClause(text string) (Clause, error) {
 		return Clause{Field: fieldPlace, How: w[3]}, nil
 	case "nationality absent":
 		return Clause{Field: fieldNationality, How: howAbsent}, nil
+	case "sex absent":
+		return Clause{Field: fieldSex, How: howAbsent}, nil
 	case "birth date exact", "birth date unordered", "birth year-month", "birth year", "birth two parts",
-		"birth date exact but 1 january", "birth decade or absent", "birth absent":
+		"birth date exact but 1 january", "birth decade or absent", "birth half or year", "birth quarter or year", "birth two months or year", "birth month or year", "birth absent":
 		return Clause{Field: fieldBirth, How: strings.Join(w[1:], " ")}, nil
 	}
 	if rest, ok := strings.CutPrefix(joined, "birth year within "); ok {
@@ -124,7 +142,7 @@ func parseNameClause(joined string, w []string) (Clause, error) {
 	}
 	var err error
 	switch c.Which = w[0]; c.Which {
-	case whichAll, whichGiven, whichFamily:
+	case whichAll, whichGiven, whichFamily, whichBoth:
 		w = w[1:]
 	case whichAny:
 		if len(w) < 2 {
@@ -142,7 +160,7 @@ func parseNameClause(joined string, w []string) (Clause, error) {
 	}
 	c.How, w = w[1], w[2:]
 	switch c.How {
-	case howExact, howSkeleton:
+	case howExact, howSkeleton, howPhonetic:
 	case howPrefix:
 		if len(w) == 0 {
 			return c, unknown
@@ -163,6 +181,8 @@ func parseNameClause(joined string, w []string) (Clause, error) {
 			into = &c.AtMost
 		case "least letters":
 			into, most = &c.Letters, maxPrefix
+		case "least consonants":
+			into, most = &c.Consonants, maxPrefix
 		default:
 			return c, unknown
 		}
@@ -176,6 +196,9 @@ func parseNameClause(joined string, w []string) (Clause, error) {
 	}
 	if len(w) > 0 {
 		return c, unknown
+	}
+	if c.Consonants > 0 && (c.How != howSkeleton || c.Which != whichAny) {
+		return c, fmt.Errorf("clause %q: only any N names skeleton counts consonants", joined)
 	}
 	return c, nil
 }
@@ -220,215 +243,10 @@ func (c Clause) String() string {
 	for _, b := range []struct {
 		n    int
 		text string
-	}{{c.AtLeast, " at least %d words"}, {c.AtMost, " at most %d words"}, {c.Letters, " at least %d letters"}} {
+	}{{c.AtLeast, " at least %d words"}, {c.AtMost, " at most %d words"}, {c.Letters, " at least %d letters"}, {c.Consonants, " at least %d consonants"}} {
 		if b.n > 0 {
 			s += fmt.Sprintf(b.text, b.n)
 		}
-	}
-	return s
-}
-
-// identifies reports whether a clause alone tells people apart.
-func (c Clause) identifies() bool {
-	switch c.Field {
-	case fieldDocument, fieldDocNumber, fieldPhone, fieldEmail, fieldIdentifier:
-		return true
-	}
-	return false
-}
-
-// Weak reports whether the rule names too little to tell people apart: neither
-// an identifier nor both a name and a date of birth.
-func (r *Rule) Weak() bool { return r.weakness() != "" }
-
-func (r *Rule) weakness() string {
-	var name, birth bool
-	for _, c := range r.Clauses {
-		if c.identifies() {
-			return ""
-		}
-		name = name || c.Field == fieldName
-		birth = birth || c.Field == fieldBirth
-	}
-	switch {
-	case name && birth:
-		if d := r.Domain(); d < weakDomain {
-			return fmt.Sprintf("its domain is only about %.0g keys", d)
-		}
-		return ""
-	case name:
-		return "a name without a date of birth"
-	case birth:
-		return "a date of birth without a name"
-	}
-	return "neither a name nor an identifier"
-}
-
-// weakDomain is the least domain of a rule that is not weak: with fewer keys
-// than this a set of 10,000 records covers a tenth of them.
-const weakDomain = 1e5
-
-// Domain estimates how many different keys someone must try who wants to find
-// every match key that the rule could derive: the product over its clauses of
-// these rough estimates (order of magnitude; correlations are neglected, so
-// that the truth is smaller).
-//
-//	document number              10^9 in use in a country, as many types and
-//	                             issuers as matter: 10^10 with them
-//	phone                        10^10 (E.164 numbers in service)
-//	e-mail, identifier           10^10
-//	one name token, exact        10^6 (family names in a census of 10^8 people);
-//	                             skeleton 2·10^4, prefix n 13^n at most
-//	all names, exact             10^9; skeleton 10^8
-//	birth                        100 years, 1,200 months, 36,525 days
-//	place of birth               10^5; skeleton 2·10^4
-//	nationality, sex             200, 2
-func (r *Rule) Domain() float64 {
-	d := 1.0
-	for _, c := range r.Clauses {
-		d *= c.domain()
-	}
-	return d
-}
-
-func (c Clause) domain() float64 {
-	switch c.Field {
-	case fieldDocument, fieldPhone, fieldEmail, fieldIdentifier:
-		return 1e10
-	case fieldDocNumber:
-		return 1e9
-	case fieldPlace:
-		if c.How == howSkeleton {
-			return 2e4
-		}
-		return 1e5
-	case fieldNationality:
-		return 200
-	case fieldSex:
-		return 2
-	case fieldBirth:
-		switch c.How {
-		case howDay:
-			return 36525
-		case howUnordered:
-			return 26000
-		case howMonth:
-			return 1200
-		}
-		return 100
-	}
-	one := 1e6
-	switch c.How {
-	case howSkeleton:
-		one = 2e4
-	case howPrefix:
-		one = math.Min(math.Pow(13, float64(c.Length)), 1e6)
-	}
-	switch c.Which {
-	case whichAll:
-		return math.Min(one*one, 1e9)
-	case whichAny:
-		return math.Min(math.Pow(one, float64(c.Count)), 1e12)
-	}
-	return one
-}
-
-// EnumerationDays returns how many days an enumeration of the rule's domain
-// takes someone who may ask itemsPerDay items a day; +Inf if none.
-func (r *Rule) EnumerationDays(itemsPerDay int64) float64 {
-	if itemsPerDay <= 0 {
-		return math.Inf(1)
-	}
-	return r.Domain() / float64(itemsPerDay)
-}
-
-// Sentence says in English when two records match by the rule.
-func (r *Rule) Sentence() string {
-	parts := make([]string, len(r.Clauses))
-	for i, c := range r.Clauses {
-		parts[i] = c.phrase()
-	}
-	return "Two records match when they share " + joinWords(parts) + "."
-}
-
-func joinWords(parts []string) string {
-	switch n := len(parts); n {
-	case 1:
-		return parts[0]
-	case 2:
-		return parts[0] + " and " + parts[1]
-	default:
-		return strings.Join(parts[:n-1], ", ") + ", and " + parts[n-1]
-	}
-}
-
-func (c Clause) phrase() string {
-	switch c.Field {
-	case fieldDocument:
-		return "a document (issuing country, type and number)"
-	case fieldDocNumber:
-		return "the number of a document, of at least 6 characters, whatever its type and issuer"
-	case fieldPhone:
-		return "a telephone number"
-	case fieldEmail:
-		return "an e-mail address"
-	case fieldIdentifier:
-		return "an identifier (type and value)"
-	case fieldPlace:
-		if c.How == howSkeleton {
-			return "a place of birth by its consonants"
-		}
-		return "a place of birth"
-	case fieldNationality:
-		return "a nationality"
-	case fieldSex:
-		return "the sex"
-	case fieldBirth:
-		switch c.How {
-		case howDay:
-			return "a full date of birth"
-		case howUnordered:
-			return "a full date of birth, whichever of day and month comes first"
-		case howMonth:
-			return "year and month of birth"
-		case howNearYear:
-			return fmt.Sprintf("a year of birth that differs by %d at most", c.Within)
-		}
-		return "the year of birth"
-	}
-	return c.namePhrase()
-}
-
-func (c Clause) namePhrase() string {
-	var s string
-	switch c.Which {
-	case whichAll:
-		s = "all words of a name or alias, in any order"
-	case whichAny:
-		if s = fmt.Sprintf("any %d words of a name or alias", c.Count); c.Count == 1 {
-			s = "any one word of a name or alias"
-		}
-	case whichGiven:
-		s = "the given names of a name or alias"
-	case whichFamily:
-		s = "the family names of a name or alias"
-	}
-	switch {
-	case c.AtLeast > 0 && c.AtMost > 0:
-		s += fmt.Sprintf(" of %d to %d words", c.AtLeast, c.AtMost)
-	case c.AtLeast > 0:
-		s += fmt.Sprintf(" of at least %d words", c.AtLeast)
-	case c.AtMost > 0:
-		s += fmt.Sprintf(" of at most %d words", c.AtMost)
-	}
-	if c.Letters > 0 {
-		s += fmt.Sprintf(" (words of less than %d letters don't count)", c.Letters)
-	}
-	switch c.How {
-	case howSkeleton:
-		s += ", compared by their consonants so that spellings of one name agree"
-	case howPrefix:
-		s += fmt.Sprintf(", compared by their first %d letters", c.Length)
 	}
 	return s
 }

@@ -221,6 +221,8 @@ func (c Clause) absent(r *Record) []string {
 		held = len(r.PlacesOfBirth)
 	case fieldBirth:
 		held = len(r.Births)
+	case fieldSex:
+		held = len(r.Sex)
 	}
 	if held > 0 {
 		return nil
@@ -280,22 +282,24 @@ func (d Date) values(c Clause, add func(string)) {
 	switch c.How {
 	case howDay, howRealDay:
 		if d.Precision == PrecisionDay && (c.How == howDay || d.Month != 1 || d.Day != 1) {
-			add(fmt.Sprintf("%04d-%02d-%02d", d.Year, d.Month, d.Day))
+			add(dateText('-', int(d.Year), int(d.Month), int(d.Day)))
 		}
 	case howUnordered:
 		if d.Precision == PrecisionDay {
-			add(fmt.Sprintf("%04d:%02d:%02d", d.Year, min(d.Month, d.Day), max(d.Month, d.Day)))
+			add(dateText(':', int(d.Year), int(min(d.Month, d.Day)), int(max(d.Month, d.Day))))
 		}
 	case howMonth:
 		if d.Precision <= PrecisionMonth {
-			add(fmt.Sprintf("%04d-%02d", d.Year, d.Month))
+			add(dateText('-', int(d.Year), int(d.Month), 0))
 		}
 	case howTwoParts:
 		if d.Precision == PrecisionDay {
-			add(fmt.Sprintf("%04d-%02d-", d.Year, d.Month))
-			add(fmt.Sprintf("%04d--%02d", d.Year, d.Day))
-			add(fmt.Sprintf("-%02d-%02d", d.Month, d.Day))
+			add(dateText('-', int(d.Year), int(d.Month), 0))
+			add(dateText('/', int(d.Year), int(d.Day), 0))
+			add(dateText('-', int(d.Month), int(d.Day), 0))
 		}
+	case howHalf, howQuarter, howTwoMonths, howMonthOrYear:
+		d.partsOfYear(yearParts[c.How], add)
 	case howYear:
 		for y := range d.years() {
 			add(strconv.Itoa(y))
@@ -304,10 +308,52 @@ func (d Date) values(c Clause, add func(string)) {
 		// Two years at most w apart share one of the windows of w+1 years.
 		for y := range d.years() {
 			for first := y - c.Within; first <= y; first++ {
-				add(fmt.Sprintf("%d..%d", first, first+c.Within))
+				add(strconv.Itoa(first) + ".." + strconv.Itoa(first+c.Within))
 			}
 		}
 	}
+}
+
+// yearParts says into how many parts a comparison cuts the year.
+var yearParts = map[string]int{howHalf: 2, howQuarter: 4, howTwoMonths: 6, howMonthOrYear: 12}
+
+// partsOfYear adds the part of the year, of n, that holds the date, or all of
+// them where no more than the year is known, which the first of January often
+// stands for: so a year agrees with any date in it, while two dates agree only
+// in the same part.
+func (d Date) partsOfYear(n int, add func(string)) {
+	if d.Month != 0 && (d.Month != 1 || d.Day != 1) {
+		add(strconv.Itoa(int(d.Year)) + "." + strconv.Itoa((int(d.Month)-1)*n/12+1))
+		return
+	}
+	if d.Precision == PrecisionRange {
+		add(strconv.Itoa(int(d.Year)) + "/" + strconv.Itoa(int(d.ToYear)))
+		return
+	}
+	for y := range d.years() {
+		for part := 1; part <= n; part++ {
+			add(strconv.Itoa(y) + "." + strconv.Itoa(part))
+		}
+	}
+}
+
+// dateText joins two or three parts of a date, each of at least two digits; a
+// third part of 0 is left out.
+func dateText(sep byte, first, second, third int) string {
+	b := make([]byte, 0, 12)
+	for i, n := range [3]int{first, second, third} {
+		if i == 2 && n == 0 {
+			break
+		}
+		if i > 0 {
+			b = append(b, sep)
+		}
+		if n < 10 {
+			b = append(b, '0')
+		}
+		b = strconv.AppendInt(b, int64(n), 10)
+	}
+	return string(b)
 }
 
 // maxRangeYears bounds the years of a range: a longer one tells too little.
@@ -336,6 +382,9 @@ const maxReadings = 32
 
 // values returns what one name holds for a clause.
 func (f *nameForm) values(c Clause) []string {
+	if c.Which == whichBoth {
+		return f.both(c)
+	}
 	tokens := f.tokens
 	switch c.Which {
 	case whichGiven:
@@ -358,9 +407,26 @@ func (f *nameForm) values(c Clause) []string {
 		return nil
 	}
 	if c.Which == whichAny {
-		return choices(parts, c.Count)
+		return choices(parts, c.Count, c.Consonants)
 	}
-	return choices(parts, len(parts))
+	return choices(parts, len(parts), 0)
+}
+
+// both returns the values of the given names, written as one word, and of the
+// family names, written as one word, sorted.
+func (f *nameForm) both(c Clause) []string {
+	if len(f.given) == 0 || len(f.family) == 0 {
+		return nil
+	}
+	given, family := names.Join(f.given), names.Join(f.family)
+	if words := given.Words + family.Words; words < c.AtLeast || c.AtMost > 0 && words > c.AtMost {
+		return nil
+	}
+	a, b := tokenValues(given, c), tokenValues(family, c)
+	if len(a) == 0 || len(b) == 0 {
+		return nil
+	}
+	return choices([][]string{a, b}, 2, 0)
 }
 
 // tokenValues returns the distinct values of a word's spellings that are long
@@ -389,6 +455,8 @@ func tokenValue(s string, c Clause) string {
 	switch c.How {
 	case howSkeleton:
 		return names.Skeleton(s)
+	case howPhonetic:
+		return names.Phonetic(s)
 	case howPrefix:
 		n := 0
 		for i := range s {
@@ -403,48 +471,75 @@ func tokenValue(s string, c Clause) string {
 
 // choices returns the distinct ways to choose n of the words and one value of
 // each, sorted and joined by spaces: the most usual spellings first, at most
-// maxReadings for each choice of words.
-func choices(parts [][]string, n int) []string {
+// maxReadings for each choice of words. Where there are more words than n, the
+// values must be worth at least so many consonants together, and differ.
+func choices(parts [][]string, n, consonants int) []string {
 	if len(parts) < n {
 		return nil
 	}
-	var out []string
-	chosen := make([]int, 0, n)
-	sorted := make([]string, n)
-	emit := func() {
-		at := make([]int, n)
-		for range maxReadings {
-			for i, p := range chosen {
-				sorted[i] = parts[p][at[i]]
-			}
-			slices.Sort(sorted)
-			if s := strings.Join(sorted, " "); !slices.Contains(out, s) {
-				out = append(out, s)
-			}
-			i := n - 1
-			for ; i >= 0; i-- {
-				if at[i]++; at[i] < len(parts[chosen[i]]) {
-					break
-				}
-				at[i] = 0
-			}
-			if i < 0 {
-				return
+	if len(parts) == n {
+		consonants = 0
+	}
+	c := chooser{parts: parts, consonants: consonants, sorted: make([]string, n), at: make([]int, n)}
+	c.pick(0, make([]int, 0, n))
+	return c.out
+}
+
+type chooser struct {
+	parts      [][]string
+	consonants int
+	sorted     []string
+	at         []int
+	out        []string
+}
+
+func (c *chooser) pick(from int, chosen []int) {
+	n := len(c.sorted)
+	if len(chosen) == n {
+		c.emit(chosen)
+		return
+	}
+	for i := from; i <= len(c.parts)-(n-len(chosen)); i++ {
+		c.pick(i+1, append(chosen, i))
+	}
+}
+
+// emit adds the values of the chosen words.
+func (c *chooser) emit(chosen []int) {
+	clear(c.at)
+	for range maxReadings {
+		for i, p := range chosen {
+			c.sorted[i] = c.parts[p][c.at[i]]
+		}
+		slices.Sort(c.sorted)
+		if c.strong() {
+			if s := strings.Join(c.sorted, " "); !slices.Contains(c.out, s) {
+				c.out = append(c.out, s)
 			}
 		}
-	}
-	var pick func(from int)
-	pick = func(from int) {
-		if len(chosen) == n {
-			emit()
+		i := len(chosen) - 1
+		for ; i >= 0; i-- {
+			if c.at[i]++; c.at[i] < len(c.parts[chosen[i]]) {
+				break
+			}
+			c.at[i] = 0
+		}
+		if i < 0 {
 			return
 		}
-		for i := from; i <= len(parts)-(n-len(chosen)); i++ {
-			chosen = append(chosen, i)
-			pick(i + 1)
-			chosen = chosen[:len(chosen)-1]
-		}
 	}
-	pick(0)
-	return out
+}
+
+func (c *chooser) strong() bool {
+	if c.consonants == 0 {
+		return true
+	}
+	total := 0
+	for i, s := range c.sorted {
+		if i > 0 && s == c.sorted[i-1] {
+			return false
+		}
+		total += len(s)
+	}
+	return total >= c.consonants
 }

@@ -100,6 +100,9 @@ func TestRuleSetErrors(t *testing.T) {
 		{"set x\na: birth date exact", "weak: a date of birth without a name"},
 		{"set x\na: nationality, sex", "weak: neither"},
 		{"set x\na: any 1 names prefix 1, birth year", "weak: its domain"},
+		{"set x\na: all names exact, birth decade or absent", "weak: a name without a date"},
+		{"set x\na: all names skeleton at least 5 consonants, birth year", "counts consonants"},
+		{"set x\na: all names exact at least 2 words at least 3 words, birth year", "twice"},
 		{"set x\nmax keys 0\na: phone", "line 2"},
 		{"set x\nmax keys 5000\na: phone", "outside [1, 1024]"},
 		{"set x\nmeant for few x many\na: phone", "line 2"},
@@ -183,6 +186,14 @@ func TestKeys(t *testing.T) {
 		{"family names exact, given names prefix 2, birth date unordered", "lovelace|ad au|1915:10:12; byron|ad|1915:10:12"},
 		{"birth year within 1, all names exact at least 3 words", "1914..1915|ada augusta lovelace; 1915..1916|ada augusta lovelace; 1913..1914|ada augusta lovelace"},
 		{"sex, nationality, place of birth exact", "F|GB|england london"},
+		{"all names phonetic at least 2 words, birth half or year", "akusta ata lufalas|1915.2; akusta ata lufalas|1914.1; akusta ata lufalas|1914.2; ata pirun|1915.2; ata pirun|1914.1; ata pirun|1914.2"},
+		{"both names prefix 4, birth two parts", "adaa love|1915-12; adaa love|1915/10; adaa love|12-10; ada byro|1915-12; ada byro|1915/10; ada byro|12-10"},
+		{"all names exact at most 1 words, birth quarter or year", "ada|1915.4; ada|1914.1; ada|1914.2; ada|1914.3; ada|1914.4"},
+		{"all names exact at least 2 words at least 4 letters, birth decade or absent", ""},
+		{"any 1 names exact at least 5 letters, birth decade or absent", "augusta|1910; lovelace|1910; byron|1910"},
+		{"any 2 names skeleton at least 6 consonants, birth date exact but 1 january", "at lfls|1915-12-10; kst lfls|1915-12-10; at prn|1915-12-10"},
+		{"email, nationality absent", ""},
+		{"email, birth absent", ""},
 	} {
 		rs := mustParse(t, "set x\nallow weak\na: "+tt.rule)
 		keys, cut := mustDerive(t, rs).Keys(nil, &r)
@@ -240,7 +251,8 @@ func TestCanaryKeys(t *testing.T) {
 	// field would go unseen.
 	for _, clause := range []string{
 		"document", "document number", "phone", "email", "identifier", "all names exact", "any 2 names skeleton", "given names prefix 3", "family names exact",
-		"birth date exact", "birth date unordered", "birth year-month", "birth year", "birth year within 1", "place of birth exact", "place of birth skeleton", "nationality", "sex",
+		"birth date exact", "birth date unordered", "birth year-month", "birth year", "birth year within 1", "birth two parts", "birth half or year", "birth decade or absent",
+		"both names phonetic", "birth date exact but 1 january", "birth absent", "nationality absent", "sex absent", "place of birth absent", "place of birth exact", "place of birth skeleton", "nationality", "sex",
 	} {
 		d := mustDerive(t, mustParse(t, "set x\nallow weak\na: "+clause))
 		n := 0
@@ -268,5 +280,89 @@ func TestNearYearsShareAKey(t *testing.T) {
 				t.Errorf("years %d apart within %d: shared %v", diff, within, shared)
 			}
 		}
+	}
+}
+
+func TestAbsentDateAgreesWithAnyDecade(t *testing.T) {
+	t.Parallel()
+	d := mustDerive(t, mustParse(t, "set x\nallow weak\na: all names exact, birth decade or absent"))
+	keysOf := func(births ...Date) []Key {
+		keys, _ := d.Keys(nil, &Record{ID: "1", Names: []Name{{Full: "Ada Byron"}}, Births: births})
+		return keys
+	}
+	year := func(y int16) Date { return Date{Year: y, Precision: PrecisionYear} }
+	missing := keysOf()
+	for y := int16(minYear); y <= maxYear; y++ {
+		if k := keysOf(year(y)); len(k) != 1 || !slices.Contains(missing, k[0]) {
+			t.Fatalf("year %d: %v is not among %v", y, k, missing)
+		}
+	}
+	if slices.Equal(keysOf(year(1979)), keysOf(year(1980))) {
+		t.Error("two decades agree")
+	}
+}
+
+func TestPartOfYearAgreesWithYear(t *testing.T) {
+	t.Parallel()
+	for how, n := range yearParts {
+		c := Clause{Field: fieldBirth, How: how}
+		read := func(d Date) (out []string) {
+			d.values(c, func(s string) { out = append(out, s) })
+			return out
+		}
+		whole := read(Date{Year: 1980, Precision: PrecisionYear})
+		if len(whole) != n || !slices.Equal(whole, read(Date{Year: 1980, Month: 1, Day: 1, Precision: PrecisionDay})) {
+			t.Errorf("%s: a year gives %v", how, whole)
+		}
+		seen := map[string]bool{}
+		for m := uint8(1); m <= 12; m++ {
+			part := read(Date{Year: 1980, Month: m, Day: 2, Precision: PrecisionDay})
+			if len(part) != 1 || !slices.Contains(whole, part[0]) {
+				t.Errorf("%s: month %d gives %v, not one of %v", how, m, part, whole)
+			}
+			seen[part[0]] = true
+		}
+		if len(seen) != n {
+			t.Errorf("%s: the months give %d parts, want %d", how, len(seen), n)
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	for _, name := range ShippedNames() {
+		rs, _ := Shipped(name)
+		e, err := rs.Explain(0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.SizeA != rs.MeantFor[0] || len(e.Rules) != len(rs.Rules) || e.KeysPerRecord < 3 || e.ExpectedFalse <= 0 {
+			t.Errorf("%s: %+v", name, e)
+		}
+		for _, r := range e.Rules {
+			if (r.Weak != "") != (rs.Rule(r.ID).Weak()) || !strings.Contains(e.String(), r.Sentence) {
+				t.Errorf("%s, %s: %+v", name, r.ID, r)
+			}
+		}
+	}
+	rs := mustParse(t, "set x\nmeant for 100 x 100\na: all names exact, birth year")
+	e, err := rs.Explain(1e6, 1e6)
+	if err != nil || len(e.Warnings) != 2 || !strings.Contains(e.Warnings[0], "false pairs are expected") {
+		t.Errorf("a weak rule between large registers: %v, %v", e.Warnings, err)
+	}
+	if few, _ := rs.Explain(100, 100); len(few.Warnings) != 0 {
+		t.Errorf("small registers: %v", few.Warnings)
+	}
+}
+
+func TestWithout(t *testing.T) {
+	t.Parallel()
+	rs, _ := Shipped("exact")
+	less, err := rs.Without("document", "phone")
+	if err != nil || len(less.Rules) != len(rs.Rules)-2 || less.Rule("phone") != nil || rs.Rule("phone") == nil {
+		t.Errorf("got %v, %v", less, err)
+	}
+	if _, err := rs.Without("shoes"); err == nil {
+		t.Error("an unknown rule was left out")
 	}
 }

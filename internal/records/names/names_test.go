@@ -67,9 +67,42 @@ func TestSkeleton(t *testing.T) {
 			}
 		}
 	}
-	for in, want := range map[string]string{"": "", "aoi": "a", "o": "o", "43": "43", "ไทย": "ไทย", "dad": "tt", "add": "t"} {
+	for in, want := range map[string]string{"": "", "aoi": "a", "o": "o", "43": "43", "ไทย": "ไทย", "dad": "tt", "add": "at"} {
 		if got := Skeleton(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestPhonetic(t *testing.T) {
+	t.Parallel()
+	for _, same := range [][]string{
+		{"musa", "moussa", "moosa"}, {"karim", "kareem", "qarim"}, {"azizi", "azizy"}, {"hussain", "hussein", "husayn", "hosain"}, {"yusuf", "youssof"},
+		{"mohammad", "muhammed"}, {"stephan", "stefan"},
+	} {
+		for _, s := range same {
+			if Phonetic(s) != Phonetic(same[0]) {
+				t.Errorf("%s: %s, %s: %s", s, Phonetic(s), same[0], Phonetic(same[0]))
+			}
+		}
+	}
+	for _, differ := range [][2]string{{"ali", "lee"}, {"anna", "nina"}, {"marta", "murat"}} {
+		if Phonetic(differ[0]) == Phonetic(differ[1]) {
+			t.Errorf("%s and %s agree", differ[0], differ[1])
+		}
+	}
+	for in, want := range map[string]string{"": "", "h": "h", "ไทย": "ไทย", "7": "7"} {
+		if got := Phonetic(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestSpellingsWithoutArticle(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{"alhaddad": "haddad", "elmasry": "masry", "alahmad": "ahmad", "alexander": "", "alain": "", "elisabeth": "", "alba": ""} {
+		if got := afterArticle(in); got != want {
+			t.Errorf("%s: got %q, want %q", in, got, want)
 		}
 	}
 }
@@ -109,6 +142,9 @@ func FuzzParse(f *testing.F) {
 			for _, sp := range tok.Spellings {
 				if sp == "" || len(sp) > maxTokenBytes || !utf8.ValidString(sp) || strings.ContainsAny(sp, " |") {
 					t.Errorf("spelling %q", sp)
+				}
+				if ph := Phonetic(sp); ph == "" || !utf8.ValidString(ph) {
+					t.Errorf("phonetic %q of %q", ph, sp)
 				}
 				if sk := Skeleton(sp); sk == "" || len(sk) > 2*len(sp) || !utf8.ValidString(sk) {
 					t.Errorf("skeleton %q of %q", sk, sp)

@@ -42,9 +42,9 @@ func wordSet(lists ...string) map[string]bool {
 // or as two.
 func tidy(tokens []Token) []Token {
 	tokens = dropParticles(tokens)
-	tokens = joinWords(tokens)
+	tokens = joinSyllables(joinWords(tokens))
 	for i, t := range tokens {
-		tokens[i] = t.servant()
+		tokens[i] = t.servant().withoutArticle()
 	}
 	return tokens[:min(len(tokens), maxTokens)]
 }
@@ -84,6 +84,15 @@ func (t Token) join(u Token) Token {
 	return Token{combine([][]string{t.Spellings, u.Spellings}), t.Words + u.Words}
 }
 
+// Join returns the word that several make, in the order written.
+func Join(tokens []Token) Token {
+	t := tokens[0]
+	for _, u := range tokens[1:] {
+		t = t.join(u)
+	}
+	return t
+}
+
 // servant spells names of the form "servant of the ..." one way: Abdulrahman,
 // Abdel Rahman, Abdurrahman and Abd al-Rahman all become abdrahman.
 func (t Token) servant() Token {
@@ -97,6 +106,36 @@ func (t Token) servant() Token {
 		}
 	}
 	return Token{out, t.Words}
+}
+
+// withoutArticle adds the spelling of a word without the Arabic article that
+// some registers write as part of it.
+func (t Token) withoutArticle() Token {
+	for _, s := range t.Spellings {
+		if rest := afterArticle(s); rest != "" && len(t.Spellings) < maxVariants {
+			t.Spellings = append(slices.Clip(t.Spellings), rest)
+			break
+		}
+	}
+	return t
+}
+
+// afterArticle returns what follows the article in a word that may start with
+// it, or "".
+func afterArticle(s string) string {
+	if len(s) < 6 || s[1] != 'l' || s[0] != 'a' && s[0] != 'e' {
+		return ""
+	}
+	rest := s[2:]
+	switch rest[0] {
+	case 'e', 'i', 'y':
+		return ""
+	case 'a', 'o', 'u':
+		if len(rest) < 5 || s[0] == 'e' {
+			return ""
+		}
+	}
+	return rest
 }
 
 func servant(s string) string {

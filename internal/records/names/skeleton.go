@@ -31,9 +31,14 @@ func AppendSkeleton(dst []byte, word string) []byte {
 			last = sound[len(sound)-1]
 		}
 	}
-	if len(dst) == head && word != "" {
+	switch {
+	case len(dst) == head && word != "":
 		_, n := utf8.DecodeRuneInString(word)
 		dst = append(dst, word[:n]...)
+	case len(dst) == head+1 && isVowel(word[0]):
+		// One consonant says little: tell Ali from Lee.
+		dst = append(dst, dst[head])
+		dst[head] = 'a'
 	}
 	return dst
 }
@@ -60,12 +65,21 @@ type where uint8
 
 const (
 	anywhere where = iota
+	atStart
 	atEnd
 )
 
 func (w where) holds(word string, i, n int) bool {
-	return w == anywhere || i+n == len(word)
+	switch w {
+	case atStart:
+		return i == 0
+	case atEnd:
+		return i+n == len(word)
+	}
+	return true
 }
+
+func isVowel(c byte) bool { return strings.IndexByte("aeiouy", c) >= 0 }
 
 type multigraph struct {
 	spelling, sound string
@@ -79,7 +93,7 @@ var multigraphs = func() (t [256][]multigraph) {
 		{"tzsch", "s", 0}, {"tsch", "s", 0}, {"dsch", "s", 0}, {"shch", "s", 0}, {"tch", "s", 0}, {"sch", "s", 0}, {"dzh", "s", 0},
 		{"chr", "kr", 0}, {"chl", "kl", 0}, {"sh", "s", 0}, {"ch", "s", 0}, {"sz", "s", 0}, {"ts", "s", 0}, {"tz", "s", 0},
 		{"cz", "s", 0}, {"zh", "s", 0}, {"dj", "s", 0}, {"dz", "s", 0}, {"ce", "s", 0}, {"ci", "s", 0}, {"cy", "s", 0},
-		{"kh", "k", 0}, {"gh", "k", 0}, {"ck", "k", 0}, {"ph", "f", 0}, {"th", "t", 0}, {"dh", "t", 0}, {"ng", "n", atEnd},
+		{"kh", "k", 0}, {"gh", "k", 0}, {"ck", "k", 0}, {"ph", "f", 0}, {"th", "t", 0}, {"dh", "t", 0}, {"ng", "n", atEnd}, {"x", "s", atStart},
 	} {
 		t[m.spelling[0]] = append(t[m.spelling[0]], m)
 	}
