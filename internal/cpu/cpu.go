@@ -5,9 +5,14 @@ package cpu
 
 // Features are the groups of instructions that kernels come in.
 type Features struct {
+	// AVX2 is AVX2 itself.
+	AVX2 bool
 	// AVX512 is AVX-512 F, BW, DQ and VL with BMI2, wide AES and wide
 	// carry-less multiplication: AMD since Zen 4, Intel servers since Ice Lake.
 	AVX512 bool
+	// VPOPCNT is AVX-512 F, DQ and VPOPCNTDQ: AMD since Zen 4, Intel servers
+	// since Ice Lake.
+	VPOPCNT bool
 	// SHA is SHA-NI with SSE 4.1.
 	SHA bool
 }

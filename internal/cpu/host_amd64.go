@@ -10,8 +10,10 @@ import "golang.org/x/sys/cpu"
 func Host() Features {
 	x := &cpu.X86
 	return Features{
+		AVX2: x.HasAVX2,
 		AVX512: x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL &&
 			x.HasAVX512VAES && x.HasAVX512VPCLMULQDQ && x.HasBMI2,
+		VPOPCNT: x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512VPOPCNTDQ,
 		// AVX2 is in leaf 7 itself, so that leaf exists.
 		SHA: x.HasSSSE3 && x.HasSSE41 && x.HasAVX2 && cpuid7()>>29&1 == 1,
 	}
