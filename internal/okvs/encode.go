@@ -66,11 +66,9 @@ func (e *encoder) encode(keys, values, out []field.Element) error {
 func (e *encoder) fill(keys []field.Element) {
 	clear(e.cols)
 	e.rows = e.rows[:len(keys)]
-	n := uint64(len(e.cols))
-	for i, k := range keys {
-		p0, p1, p2 := columns(k, n)
-		e.rows[i] = p0 | p1<<16 | p2<<32
-		r := uint32(i)
+	columnRows(host, e.rows, keys, len(e.cols))
+	for i, c := range e.rows {
+		p0, p1, p2, r := c&0xffff, c>>16&0xffff, c>>32, uint32(i)
 		e.cols[p0] = (e.cols[p0] + 1<<16) ^ r
 		e.cols[p1] = (e.cols[p1] + 1<<16) ^ r
 		e.cols[p2] = (e.cols[p2] + 1<<16) ^ r

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/symbolon/symbolon/internal/cpu"
 	"github.com/symbolon/symbolon/internal/field"
 	"github.com/symbolon/symbolon/internal/parallel"
 )
@@ -161,11 +162,29 @@ func columns(key field.Element, n uint64) (p0, p1, p2 uint64) {
 	return p0, p1, p2
 }
 
-func decodeSparse(values, keys, sparse []field.Element) {
-	n := uint64(len(sparse))
+var host = cpu.Host()
+
+// columnRowsGeneric packs the columns of each key in 16 bits each.
+func columnRowsGeneric(rows []uint64, keys []field.Element, n int) {
 	for i, k := range keys {
-		p0, p1, p2 := columns(k, n)
-		a, b, c := &sparse[p0], &sparse[p1], &sparse[p2]
+		p0, p1, p2 := columns(k, uint64(n))
+		rows[i] = p0 | p1<<16 | p2<<32
+	}
+}
+
+func sumRowsGeneric(values []field.Element, rows []uint64, sparse []field.Element) {
+	for i, r := range rows {
+		a, b, c := &sparse[r&0xffff], &sparse[r>>16&0xffff], &sparse[r>>32]
 		values[i] = field.Element{Lo: a.Lo ^ b.Lo ^ c.Lo, Hi: a.Hi ^ b.Hi ^ c.Hi}
+	}
+}
+
+func decodeSparse(values, keys, sparse []field.Element) {
+	var rows [512]uint64
+	for len(keys) > 0 {
+		n := min(len(keys), len(rows))
+		columnRows(host, rows[:n], keys[:n], len(sparse))
+		sumRows(host, values[:n], rows[:n], sparse)
+		keys, values = keys[n:], values[n:]
 	}
 }

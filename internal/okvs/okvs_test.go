@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/symbolon/symbolon/internal/cpu"
 	"github.com/symbolon/symbolon/internal/field"
 )
 
@@ -214,6 +215,36 @@ func TestColumns(t *testing.T) {
 	for _, k := range []field.Element{{}, {Lo: ^uint64(0), Hi: ^uint64(0)}} {
 		if p0, p1, p2 := columns(k, 1000); max(p0, p1, p2) > 999 || p0 == p1 || p1 == p2 || p0 == p2 {
 			t.Errorf("columns of %x are %d, %d, %d", k, p0, p1, p2)
+		}
+	}
+}
+
+// TestKernels compares every tier with the definition.
+func TestKernels(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	for name, f := range cpu.Tiers() {
+		for _, n := range []int{3, 4, 100, 1 << 16} {
+			for _, count := range []int{0, 1, 7, 8, 9, 16, 31, 200} {
+				keys, sparse := randomVector(r, count), randomVector(r, n)
+				for i := range keys[:count/2] {
+					keys[i].Hi = -keys[i].Lo & uint64(i) // extremes and repeats
+				}
+				rows, values := make([]uint64, count+1), make([]field.Element, count+1)
+				columnRows(f, rows[:count], keys, n)
+				sumRows(f, values[:count], rows[:count], sparse)
+				for i, k := range keys {
+					p0, p1, p2 := columns(k, uint64(n))
+					if rows[i] != p0|p1<<16|p2<<32 {
+						t.Fatalf("%s: columns of key %d of %d among %d are wrong", name, i, count, n)
+					}
+					if values[i] != sparse[p0].Add(sparse[p1]).Add(sparse[p2]) {
+						t.Fatalf("%s: sum of row %d of %d among %d is wrong", name, i, count, n)
+					}
+				}
+				if rows[count] != 0 || !values[count].IsZero() {
+					t.Fatalf("%s: %d keys write beyond the end", name, count)
+				}
+			}
 		}
 	}
 }
