@@ -14,16 +14,19 @@ type joiner struct {
 	got  int
 	hits int
 	// positions holds for each item one more than the position of the tag that
-	// hit it, or 0; matches, if it is kept, the index of its own tag.
-	origin, positions, matches []uint32
+	// hit it, or 0.
+	positions []uint32
+	// If tags and full outputs are kept, the own tags' ids are places in the
+	// table: origin leads from there to items, matches back to the own tag.
+	origin, matches []uint32
 }
 
-func newJoiner(own tagList, origin []uint32, keep bool) *joiner {
-	j := &joiner{own: own, origin: origin, positions: make([]uint32, len(origin))}
-	if keep {
-		j.matches = make([]uint32, len(origin))
-	}
-	return j
+func newJoiner(own tagList, items int) *joiner {
+	return &joiner{own: own, positions: make([]uint32, items)}
+}
+
+func (j *joiner) keep(origin []uint32) {
+	j.origin, j.matches = origin, make([]uint32, len(origin))
 }
 
 // join takes the next tags. They ascend strictly: equal items would be merged
@@ -42,11 +45,12 @@ func (j *joiner) join(batch []byte, tagLen int) error {
 			j.next++
 		}
 		for i := j.next; i < len(own) && own[i] == t; i++ {
-			item := j.origin[j.own.places[i]]
-			j.positions[item] = uint32(j.got)
+			item := j.own.ids[i]
 			if j.matches != nil {
+				item = j.origin[item]
 				j.matches[item] = uint32(i)
 			}
+			j.positions[item] = uint32(j.got)
 			j.hits++
 		}
 	}
@@ -71,7 +75,7 @@ func (j *joiner) result(full []field.Element, tagLen int) *psi.Result {
 			hit.Tag, mem = mem[:tagLen:tagLen], mem[tagLen:]
 			putTag(hit.Tag, j.own.tags[i])
 			hit.Full, mem = mem[:field.Size:field.Size], mem[field.Size:]
-			b := full[j.own.places[i]].Bytes()
+			b := full[j.own.ids[i]].Bytes()
 			copy(hit.Full, b[:])
 		}
 		res.Hits = append(res.Hits, hit)

@@ -280,7 +280,10 @@ func (r *Receiver) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.joiner = newJoiner(tags, r.own.origin, r.o.KeepOutputs)
+	r.joiner = newJoiner(tags, r.p.ReceiverItems)
+	if r.o.KeepOutputs {
+		r.joiner.keep(r.own.origin)
+	}
 	return nil
 }
 

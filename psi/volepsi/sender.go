@@ -276,7 +276,7 @@ func (s *Sender) keep() {
 		o.Full = make([]byte, field.Size*n)
 		o.Order = make([]uint32, n)
 		for i, t := range s.tags.tags {
-			place := s.tags.places[i]
+			place := s.tags.ids[i]
 			putTag(o.Tags[i*s.tagLen:(i+1)*s.tagLen], t)
 			full := s.full[place].Bytes()
 			copy(o.Full[i*field.Size:], full[:])

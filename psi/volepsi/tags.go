@@ -10,10 +10,10 @@ import (
 )
 
 // A tag is held as the number that its bytes are in big-endian order, so that
-// numbers sort as bytes do; place is the item's in the table.
+// numbers sort as bytes do; ids say whose it is.
 type tagList struct {
-	tags   []field.Element
-	places []uint32
+	tags []field.Element
+	ids  []uint32
 }
 
 func less(a, b field.Element) bool {
@@ -36,10 +36,11 @@ const (
 )
 
 // sortTags writes the outputs, truncated to tagLen bytes, in ascending order to
-// the list, which has their length. Tags are uniformly random, even those of a
+// the list, which has their length; output i has the id ids[i], or i if ids is
+// nil. Tags are uniformly random, even those of a
 // lying peer's choice of items, so their top bits cut them into buckets of
 // nearly equal size.
-func sortTags(ctx context.Context, workers int, outputs []field.Element, tagLen int, list tagList) error {
+func sortTags(ctx context.Context, workers int, outputs []field.Element, ids []uint32, tagLen int, list tagList) error {
 	n := len(outputs)
 	shift := 64 - bits.Len(uint(n/bucketTags))
 	buckets := 1 << (64 - shift)
@@ -73,7 +74,11 @@ func sortTags(ctx context.Context, workers int, outputs []field.Element, tagLen 
 			at := next[v>>shift]
 			next[v>>shift] = at + 1
 			list.tags[at] = field.Element{Hi: v & mask.Hi, Lo: bits.ReverseBytes64(outputs[i].Hi) & mask.Lo}
-			list.places[at] = uint32(i)
+			if ids == nil {
+				list.ids[at] = uint32(i)
+			} else {
+				list.ids[at] = ids[i]
+			}
 		}
 		return nil
 	})
@@ -83,7 +88,7 @@ func sortTags(ctx context.Context, workers int, outputs []field.Element, tagLen 
 	return parallel.Ranges(ctx, workers, buckets, 64, func(lo, hi int) error {
 		var s bucketSorter
 		for b := lo; b < hi; b++ {
-			s.sort(tagList{list.tags[starts[b]:starts[b+1]], list.places[starts[b]:starts[b+1]]}, 64-shift)
+			s.sort(tagList{list.tags[starts[b]:starts[b+1]], list.ids[starts[b]:starts[b+1]]}, 64-shift)
 		}
 		return nil
 	})
@@ -92,16 +97,16 @@ func sortTags(ctx context.Context, workers int, outputs []field.Element, tagLen 
 // bucketSorter sorts tags whose top bits are equal: by the bits that follow, to
 // slots of two on average, then by insertion.
 type bucketSorter struct {
-	count  [bucketTags / 2]uint32
-	tags   []field.Element
-	places []uint32
+	count [bucketTags / 2]uint32
+	tags  []field.Element
+	ids   []uint32
 }
 
 func (s *bucketSorter) sort(l tagList, skip int) {
 	const slotBits = 8 // of bucketTags/2
 	shift := 64 - slotBits
 	s.tags = append(s.tags[:0], l.tags...)
-	s.places = append(s.places[:0], l.places...)
+	s.ids = append(s.ids[:0], l.ids...)
 	clear(s.count[:])
 	for i := range s.tags {
 		s.count[s.tags[i].Hi<<skip>>shift]++
@@ -112,16 +117,16 @@ func (s *bucketSorter) sort(l tagList, skip int) {
 	}
 	for i, t := range s.tags {
 		c := &s.count[t.Hi<<skip>>shift]
-		l.tags[*c], l.places[*c] = t, s.places[i]
+		l.tags[*c], l.ids[*c] = t, s.ids[i]
 		*c++
 	}
 	for i := 1; i < len(l.tags); i++ {
-		t, p := l.tags[i], l.places[i]
+		t, p := l.tags[i], l.ids[i]
 		j := i
 		for ; j > 0 && less(t, l.tags[j-1]); j-- {
-			l.tags[j], l.places[j] = l.tags[j-1], l.places[j-1]
+			l.tags[j], l.ids[j] = l.tags[j-1], l.ids[j-1]
 		}
-		l.tags[j], l.places[j] = t, p
+		l.tags[j], l.ids[j] = t, p
 	}
 }
 

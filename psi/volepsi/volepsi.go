@@ -265,7 +265,8 @@ func (r *run) hash(ctx context.Context) error {
 
 // outputs turns u, the decoded value of each item of the table, into the items'
 // outputs under the coin: u becomes the full outputs, and the result the tags
-// in ascending order. The table's keys are spent.
+// in ascending order, each with the index of its item, or with its place in the
+// table if the full outputs are kept. The table's keys are spent.
 func (r *run) outputs(ctx context.Context, u []field.Element, coin field.Element) (tagList, error) {
 	tags := r.take(len(u))
 	h := oracle.NewBatch("symbolon/v1/vole/output", r.context)
@@ -283,7 +284,11 @@ func (r *run) outputs(ctx context.Context, u []field.Element, coin field.Element
 	r.progress(StageOutputs, len(u), len(u))
 	r.give(r.own.keys.Keys)
 	list := tagList{r.take(len(u)), r.places}
-	err = sortTags(ctx, r.o.Workers, tags, r.tagLen, list)
+	ids := r.own.origin
+	if r.o.KeepOutputs {
+		ids = nil
+	}
+	err = sortTags(ctx, r.o.Workers, tags, ids, r.tagLen, list)
 	r.give(tags)
 	r.progress(StageSort, len(u), len(u))
 	return list, err

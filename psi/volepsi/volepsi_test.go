@@ -316,22 +316,32 @@ func TestSortTags(t *testing.T) {
 			for i := range outputs {
 				outputs[i] = field.Element{Lo: r.Uint64(), Hi: r.Uint64()}
 			}
+			var ids []uint32
+			if tagLen == 8 {
+				for i := range n {
+					ids = append(ids, uint32(n-1-i))
+				}
+			}
 			list := tagList{make([]field.Element, n), make([]uint32, n)}
-			if err := sortTags(context.Background(), 3, outputs, tagLen, list); err != nil {
+			if err := sortTags(context.Background(), 3, outputs, ids, tagLen, list); err != nil {
 				t.Fatal(err)
 			}
 			seen := make([]bool, n)
 			var last []byte
 			for i, tag := range list.tags {
-				got, want := make([]byte, tagLen), outputs[list.places[i]].Bytes()
+				place := list.ids[i]
+				if ids != nil {
+					place = uint32(n-1) - place
+				}
+				got, want := make([]byte, tagLen), outputs[place].Bytes()
 				putTag(got, tag)
 				if !bytes.Equal(got, want[:tagLen]) || getTag(got) != tag {
 					t.Fatalf("%d tags of %d bytes: tag %d is not that of its place", n, tagLen, i)
 				}
-				if bytes.Compare(last, got) > 0 || seen[list.places[i]] {
+				if bytes.Compare(last, got) > 0 || seen[place] {
 					t.Fatalf("%d tags of %d bytes: not in order at %d", n, tagLen, i)
 				}
-				last, seen[list.places[i]] = got, true
+				last, seen[place] = got, true
 			}
 		}
 	}
