@@ -18,6 +18,7 @@ import (
 // benchCmd measures and makes what can be measured, without a node.
 type benchCmd struct {
 	PSI        benchPSICmd        `cmd:"" name:"psi" help:"Run both parties of an engine in this process and measure it."`
+	Report     benchReportCmd     `cmd:"" help:"Measure engines side by side over growing sets; write a table and a chart."`
 	Population benchPopulationCmd `cmd:"" help:"Write two agencies' synthetic records, and who is the same."`
 }
 
