@@ -114,8 +114,29 @@ func (a *App) prompt(s passphraseSource) ([]byte, error) {
 	return first, nil
 }
 
+// ask reads a line without showing it. After an interrupt the terminal is as it
+// was; the goroutine that still reads from it ends with the process.
 func (a *App) ask(what string) ([]byte, error) {
+	fd := int(a.stdin.Fd())
+	state, err := term.GetState(fd)
+	if err != nil {
+		return nil, err
+	}
 	fmt.Fprintf(a.stderr, "%s: ", what)
 	defer fmt.Fprintln(a.stderr)
-	return term.ReadPassword(int(a.stdin.Fd()))
+	type answer struct {
+		text []byte
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		text, err := term.ReadPassword(fd)
+		answers <- answer{text, err}
+	}()
+	select {
+	case r := <-answers:
+		return r.text, r.err
+	case <-a.ctx.Done():
+		return nil, errors.Join(a.ctx.Err(), term.Restore(fd, state))
+	}
 }

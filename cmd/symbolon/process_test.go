@@ -98,11 +98,11 @@ func (w *world) run(code int, args ...string) *process {
 }
 
 // serve starts south's node and tells north where it listens.
-func (w *world) serve() *process {
+func (w *world) serve(flags ...string) *process {
 	w.Helper()
 	addr := filepath.Join(w.dir, "south", listenAddrFile)
 	os.Remove(addr)
-	p := w.start("--dir", "south", "serve")
+	p := w.start(append([]string{"--dir", "south", "serve"}, flags...)...)
 	var raw []byte
 	w.until("south listens", func() bool {
 		var err error
@@ -234,4 +234,16 @@ func TestKill(t *testing.T) {
 		t.Errorf("the node did not stop in order: %s", south.stderr)
 	}
 	w.checkFinished("C")
+
+	// A stop whose grace ends aborts the session on both sides.
+	south = w.serve("--grace", "1ms")
+	m = w.match("--peer", "south", "--purpose", "p", "--case", "D")
+	w.untilRunning("south", "D")
+	if err := south.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	south.end(0)
+	m.end(exitUnreachable)
+	w.checkAborted("south", "D")
+	w.checkAborted("north", "D")
 }

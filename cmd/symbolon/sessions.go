@@ -213,6 +213,9 @@ func (c *sessionsResultsCmd) Run(app *App) error {
 		return err
 	}
 	v, err := app.results(row)
+	if errors.Is(err, store.ErrState) {
+		return withHint(fmt.Errorf("session %s has no results: it is %s", short(row.ID), row.State), "see `symbolon sessions show %s`", short(row.ID))
+	}
 	if err != nil {
 		return err
 	}

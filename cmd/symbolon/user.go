@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -55,7 +56,11 @@ func (c *userAddCmd) Run(app *App) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	if err := keys.SaveUser(path, u, app.secrets.user, app.workFactor); err != nil {
+	err = keys.SaveUser(path, u, app.secrets.user, app.workFactor)
+	if errors.Is(err, fs.ErrExist) {
+		return withHint(err, "the node knows no such operator, so the file is left from an addition that was interrupted: remove it")
+	}
+	if err != nil {
 		return err
 	}
 	err = app.store.Update(func(tx *store.Tx) error {
