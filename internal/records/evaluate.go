@@ -43,6 +43,8 @@ type Evaluation struct {
 	// Warnings are for people.
 	Warnings []string    `json:"warnings,omitempty"`
 	Rules    []RuleScore `json:"rules"`
+	// ByGroup breaks the figures down by traits of side A's records.
+	ByGroup []GroupScore `json:"by_group"`
 	// Found are the pairs found, by record of a, then of b.
 	Found []FoundPair `json:"-"`
 	// MissedPairs are the true pairs that no rule found.
@@ -71,6 +73,8 @@ type FoundPair struct {
 	// Rules has bit i set if rule i of the set matches.
 	Rules   uint32
 	Verdict Verdict
+	// Bits is the agreement weight by side A's records, see Scorer.
+	Bits float64
 }
 
 // DefaultMaxPairs bounds the pairs of an evaluation: beyond it the rules are
@@ -78,7 +82,8 @@ type FoundPair struct {
 const DefaultMaxPairs = 20_000_000
 
 // ReadPairs reads a CSV file of pairs of ids, with the header id_a,id_b and
-// any further columns.
+// any further columns. Of a review sheet, which has a column named same, it
+// takes the pairs marked y.
 func ReadPairs(path string) ([][2]string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -110,6 +115,7 @@ func parsePairs(r io.Reader) ([][2]string, error) {
 	if a < 0 || b < 0 {
 		return nil, fmt.Errorf("want the columns id_a and id_b, got %d others", len(header))
 	}
+	same := slices.Index(header, "same")
 	var pairs [][2]string
 	for {
 		row, err := c.Read()
@@ -119,7 +125,10 @@ func parsePairs(r io.Reader) ([][2]string, error) {
 		if err != nil {
 			return nil, csvError(err)
 		}
-		pairs = append(pairs, [2]string{string([]byte(row[a])), string([]byte(row[b]))})
+		if same >= 0 && !strings.EqualFold(strings.TrimSpace(row[same]), "y") {
+			continue
+		}
+		pairs = append(pairs, [2]string{strings.Clone(row[a]), strings.Clone(row[b])})
 	}
 }
 
@@ -138,9 +147,11 @@ func Evaluate(a, b *Index, truth, ignore [][2]string, maxPairs int) (*Evaluation
 	if err != nil {
 		return nil, err
 	}
+	scoreFound(a, b, found)
 	rs := a.Rules()
 	e := &Evaluation{RuleSet: rs.Name, RecordsA: a.Records(), RecordsB: b.Records(), CutA: a.Cut(), CutB: b.Cut(), Found: found}
-	verdicts := e.judge(a, b, truth, ignore)
+	idsA, idsB := recordsByID(a), recordsByID(b)
+	verdicts := e.judge(a, b, truth, ignore, idsA, idsB)
 	e.Score = score(found, verdicts, ^uint32(0), e.Truth)
 	e.KeysPerRecordA, e.KeysPerRecordB = perRecord(a, -1), perRecord(b, -1)
 	for i, r := range rs.Rules {
@@ -148,6 +159,7 @@ func Evaluate(a, b *Index, truth, ignore [][2]string, maxPairs int) (*Evaluation
 		s.KeysPerRecordA, s.KeysPerRecordB = perRecord(a, i), perRecord(b, i)
 		e.Rules = append(e.Rules, s)
 	}
+	e.ByGroup = e.byGroup(a, idsA)
 	e.warn(rs)
 	return e, nil
 }
@@ -179,8 +191,36 @@ func join(a, b *Index, maxPairs int) ([]FoundPair, error) {
 	return found, nil
 }
 
+// scoreFound sets the agreement weight of each pair, as side A would see it
+// after a session.
+func scoreFound(a, b *Index, found []FoundPair) {
+	scorer := NewScorer(a)
+	at := make(map[uint64]int, len(found))
+	for i, f := range found {
+		at[uint64(f.A)<<32|uint64(f.B)] = i
+	}
+	shared := make([][]int, len(found))
+	var ra, rb []uint32
+	for i := range a.Len() {
+		j := b.Find(a.Key(i))
+		if j < 0 {
+			continue
+		}
+		ra, rb = a.RecordsOf(ra[:0], i), b.RecordsOf(rb[:0], j)
+		for _, p := range ra {
+			for _, q := range rb {
+				n := at[uint64(p)<<32|uint64(q)]
+				shared[n] = append(shared[n], i)
+			}
+		}
+	}
+	for i := range found {
+		found[i].Bits = scorer.Hit(shared[i]).Bits
+	}
+}
+
 // judge sets the verdict of each pair found, and lists what was missed.
-func (e *Evaluation) judge(a, b *Index, truth, ignore [][2]string) []Verdict {
+func (e *Evaluation) judge(a, b *Index, truth, ignore [][2]string, idsA, idsB map[string]uint32) []Verdict {
 	known := map[[2]string]Verdict{}
 	for _, p := range ignore {
 		known[p] = VerdictIgnored
@@ -204,24 +244,24 @@ func (e *Evaluation) judge(a, b *Index, truth, ignore [][2]string) []Verdict {
 		}
 		verdicts[i] = f.Verdict
 	}
-	idsA, idsB := idSetOf(a), idSetOf(b)
 	for _, p := range truth {
 		if hit[p] {
 			continue
 		}
 		hit[p] = true
 		e.MissedPairs = append(e.MissedPairs, p)
-		if !idsA[p[0]] || !idsB[p[1]] {
+		_, inA := idsA[p[0]]
+		if _, inB := idsB[p[1]]; !inA || !inB {
 			e.UnknownTruth++
 		}
 	}
 	return verdicts
 }
 
-func idSetOf(x *Index) map[string]bool {
-	m := make(map[string]bool, x.Records())
-	for i := range x.Records() {
-		m[x.ID(uint32(i))] = true
+func recordsByID(x *Index) map[string]uint32 {
+	m := make(map[string]uint32, x.Records())
+	for i := range uint32(x.Records()) {
+		m[x.ID(i)] = i
 	}
 	return m
 }

@@ -28,6 +28,7 @@ type Index struct {
 	table   []uint32
 	seed    maphash.Seed
 	byID    map[string]uint8
+	traits  []traits
 	scratch []Key
 	cut     int
 }
@@ -55,11 +56,10 @@ func BuildIndex(ctx context.Context, s *Source, d *Deriver, opts ReadOptions) (*
 func (x *Index) Add(r *Record) error {
 	var cut bool
 	x.scratch, cut = x.deriver.Keys(x.scratch[:0], r)
-	return x.AddKeys(r.ID, r.SourceRef, x.scratch, cut)
+	return x.add(r, x.scratch, cut)
 }
 
-// AddKeys adds a record whose keys were derived before.
-func (x *Index) AddKeys(id, ref string, keys []Key, cut bool) error {
+func (x *Index) add(r *Record, keys []Key, cut bool) error {
 	if x.ids.len() == math.MaxUint32-1 || len(x.record)+len(keys) >= math.MaxUint32 {
 		return fmt.Errorf("records: more than %d records or keys in one index", math.MaxUint32-1)
 	}
@@ -67,8 +67,9 @@ func (x *Index) AddKeys(id, ref string, keys []Key, cut bool) error {
 		x.cut++
 	}
 	rec := uint32(x.ids.len())
-	x.ids.add(id)
-	x.refs.add(ref)
+	x.ids.add(r.ID)
+	x.refs.add(r.SourceRef)
+	x.traits = append(x.traits, traitsOf(r))
 	for _, k := range keys {
 		i := x.intern(x.byID[k.Rule], k.Value)
 		x.record = append(x.record, rec)

@@ -96,6 +96,14 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
+func TestReadPairsOfReviewSheet(t *testing.T) {
+	t.Parallel()
+	got, err := ReadPairs(writeFile(t, "p.csv", "pair,same,id_a,id_b\n1,y,a1,b1\n2,n,a2,b2\n3,,a3,b3\n4, Y ,a4,b4\n"))
+	if want := [][2]string{{"a1", "b1"}, {"a4", "b4"}}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
 func TestReadPairsErrors(t *testing.T) {
 	t.Parallel()
 	for content, want := range map[string]string{"": "header", "a,b\n": "got 2 others", "id_a,id_b\n1\n": "broken CSV", "id_a,id_b\n\"": "broken CSV"} {
