@@ -29,7 +29,7 @@ type draftCmd struct {
 	Compartment     string        `required:"" placeholder:"WORD" help:"Which data may be used; a source of another compartment is refused."`
 	Modes           []psi.Mode    `default:"intersection" placeholder:"MODE" help:"Of intersection, mutual, cardinality (default ${default})."`
 	Learns          string        `default:"proposer" placeholder:"WHO" help:"Who receives results: proposer, us or peer (default ${default})."`
-	Rules           string        `default:"exact" placeholder:"NAME|FILE" help:"A rule set: ${rule_sets}, or a file (default ${default})."`
+	Rules           string        `default:"${default_rules}" placeholder:"NAME|FILE" help:"A rule set: ${rule_sets}, or a file (default ${default})."`
 	CardinalityRule string        `placeholder:"RULE" help:"The rule whose keys a cardinality counts; default the first."`
 	Engine          string        `placeholder:"ENGINE" help:"The PSI engine: ${engines}; default the first that has all the modes."`
 	Security        psi.Security  `placeholder:"LEVEL" help:"What the engine withstands; default what the engine offers."`

@@ -167,7 +167,7 @@ func makeAgencies(dir string, run func(args ...string) string, draft []string) (
 	run("--dir", "north", "peer", "add", "south.json", "--name", "south")
 	run("--dir", "south", "peer", "add", "north.json", "--name", "north")
 	run(append([]string{"--dir", "north", "agreement", "draft", "--peer", "south", "--out", "agreement.json",
-		"--purpose", "missing persons", "--legal-basis", "treaty", "--compartment", "missing"}, draft...)...)
+		"--purpose", "missing persons", "--legal-basis", "treaty", "--compartment", "missing", "--rules", "exact"}, draft...)...)
 	run("--dir", "north", "agreement", "sign", "agreement.json")
 	run("--dir", "south", "agreement", "countersign", "agreement.json")
 	var v agreementView
