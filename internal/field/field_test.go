@@ -1,6 +1,7 @@
 package field
 
 import (
+	"bytes"
 	"math/big"
 	"math/rand/v2"
 	"testing"
@@ -161,6 +162,9 @@ func TestEncoding(t *testing.T) {
 		if back[i] != v[i] || FromBytes(v[i].Bytes()) != v[i] || v[i].Bytes() != [Size]byte(b[Size*i:]) {
 			t.Fatalf("element %d does not survive its encoding", i)
 		}
+	}
+	if !bytes.Equal(Encoding(v), b) || len(Encoding(nil)) != 0 {
+		t.Fatal("Encoding differs from Encode")
 	}
 	if b := (Element{Lo: 2}).Bytes(); b[0] != 2 {
 		t.Fatal("the encoding of x does not begin with 2")

@@ -2,6 +2,7 @@ package field
 
 import (
 	"encoding/binary"
+	"unsafe"
 
 	"github.com/symbolon/symbolon/internal/cpu"
 )
@@ -15,6 +16,20 @@ func Encode(dst []byte, src []Element) {
 		binary.LittleEndian.PutUint64(dst[Size*i:], e.Lo)
 		binary.LittleEndian.PutUint64(dst[Size*i+8:], e.Hi)
 	}
+}
+
+// littleEndian reports whether elements lie in memory as they are encoded.
+var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+
+// Encoding returns the encoding of v. Where the machine allows, it is v's own
+// memory, so v must not be used any more.
+func Encoding(v []Element) []byte {
+	if littleEndian {
+		return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), Size*len(v))
+	}
+	b := make([]byte, Size*len(v))
+	Encode(b, v)
+	return b
 }
 
 // Decode reads len(dst) elements from src, which is Size times as long.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"unsafe"
 
 	"github.com/symbolon/symbolon/internal/bitvec"
 	"github.com/symbolon/symbolon/internal/field"
@@ -189,8 +190,9 @@ func (r *Receiver) Verify(proof []byte) error {
 	return nil
 }
 
-// Compress adds A to sum, of the run's length, and returns C.
-func (r *Receiver) Compress(ctx context.Context, sum []field.Element) (c []field.Element, err error) {
+// Compress adds A to sum, of the run's length, and returns C, and memory that it
+// needs no more.
+func (r *Receiver) Compress(ctx context.Context, sum []field.Element) (c, rest []field.Element, err error) {
 	if len(sum) != r.params.Length {
 		panic(fmt.Sprintf("vole: got room for %d elements, want %d", len(sum), r.params.Length))
 	}
@@ -206,8 +208,9 @@ func (r *Receiver) Compress(ctx context.Context, sum []field.Element) (c []field
 	}
 	c = r.c[:len(sum)]
 	err = newCode(r.params.Binding, r.shape.out).compressPairs(ctx, r.workers, c, sum, r.pairs)
+	rest = unsafe.Slice((*field.Element)(unsafe.Pointer(unsafe.SliceData(r.pairs))), 2*len(r.pairs))
 	r.c, r.pairs = nil, nil
-	return c, err
+	return c, rest, err
 }
 
 func baseBinding(binding []byte) []byte {

@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"github.com/symbolon/symbolon/internal/field"
-	"github.com/symbolon/symbolon/internal/hugepage"
 	"github.com/symbolon/symbolon/internal/ot"
 	"github.com/symbolon/symbolon/internal/parallel"
 )
@@ -70,14 +69,18 @@ func (s *Sender) Accept(extend []byte) error {
 }
 
 // Expand grows the trees and returns the sums that let the receiver puncture
-// them.
-func (s *Sender) Expand(ctx context.Context) ([]byte, error) {
+// them. It keeps mem, of Params.SenderMemory elements with any contents, of which
+// B will be a part.
+func (s *Sender) Expand(ctx context.Context, mem []field.Element) ([]byte, error) {
 	s.step.take(1)
+	if len(mem) != s.shape.in {
+		panic(fmt.Sprintf("vole: got memory for %d elements, want %d", len(mem), s.shape.in))
+	}
 	s.noise = make([]field.Element, NoiseWeight+1)
 	for i := range s.noise {
 		s.noise[i] = combine(s.q[s.shape.treeOTs()+128*i:][:128])
 	}
-	s.shares = hugepage.Elements(s.shape.in)
+	s.shares = mem
 	msg := make([]byte, s.params.ExpandLen())
 	prg := newPRG(s.params.Binding)
 	err := parallel.For(ctx, s.workers, NoiseWeight, func(i int) error {
@@ -142,20 +145,17 @@ func (s *Sender) Prove(ctx context.Context, open []byte) ([]byte, error) {
 	return h[:], nil
 }
 
-// Compress returns B.
-func (s *Sender) Compress(ctx context.Context) ([]field.Element, error) {
+// Compress returns B, and what is left of the memory given to Expand.
+func (s *Sender) Compress(ctx context.Context) (b, rest []field.Element, err error) {
 	if s.params.Malicious {
 		s.step.take(3)
 	} else {
 		s.step.take(2)
 	}
 	c := newCode(s.params.Binding, s.shape.out)
-	b := s.shares[:s.params.Length]
-	if err := c.compress(ctx, s.workers, b, s.shares[s.shape.out:]); err != nil {
-		return nil, err
-	}
+	b, rest = s.shares[:s.params.Length:s.shape.out], s.shares[s.shape.out:]
 	s.shares = nil
-	return b, nil
+	return b, rest, c.compress(ctx, s.workers, b, rest)
 }
 
 // evaluation computes Σ v[i]·Xⁱ of a vector v block by block.

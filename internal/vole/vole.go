@@ -127,8 +127,10 @@ func (p *Params) ExpandLen() int {
 	return field.Size * NoiseWeight * (2*s.depth + 1)
 }
 
-// MemoryLen is the number of elements of the memory that Receiver.Open takes.
-func (p *Params) MemoryLen() int { return p.shape().out }
+// SenderMemory and ReceiverMemory are the numbers of elements of the memory
+// that Sender.Expand and Receiver.Open take.
+func (p *Params) SenderMemory() int   { return p.shape().in }
+func (p *Params) ReceiverMemory() int { return p.shape().out }
 
 // OpenLen and ProveLen are the lengths in bytes of the consistency check's
 // messages.

@@ -56,11 +56,11 @@ func run(p Params, workers int, alter func(i int, m []byte) []byte) (s *Sender, 
 	if err = s.Accept(pass(extend)); err != nil {
 		return
 	}
-	sums, err := s.Expand(ctx)
+	sums, err := s.Expand(ctx, make([]field.Element, p.SenderMemory()))
 	if err != nil {
 		return
 	}
-	open, err := r.Open(ctx, pass(sums), make([]field.Element, p.MemoryLen()))
+	open, err := r.Open(ctx, pass(sums), make([]field.Element, p.ReceiverMemory()))
 	if err != nil {
 		return
 	}
@@ -73,11 +73,11 @@ func run(p Params, workers int, alter func(i int, m []byte) []byte) (s *Sender, 
 			return
 		}
 	}
-	if b, err = s.Compress(ctx); err != nil {
+	if b, _, err = s.Compress(ctx); err != nil {
 		return
 	}
 	a = make([]field.Element, p.Length)
-	c, err = r.Compress(ctx, a)
+	c, _, err = r.Compress(ctx, a)
 	return
 }
 

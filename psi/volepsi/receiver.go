@@ -160,7 +160,7 @@ func (r *Receiver) open(ctx context.Context, sums []byte) error {
 		return err
 	}
 	v := r.voleParams()
-	challenge, err := r.vole.Open(ctx, sums, r.take(v.MemoryLen()))
+	challenge, err := r.vole.Open(ctx, sums, r.take(v.ReceiverMemory()))
 	if err != nil {
 		return err
 	}
@@ -208,27 +208,26 @@ func (r *Receiver) nextVector(ctx context.Context) (*psi.Message, error) {
 		if err := r.encode(ctx); err != nil {
 			return nil, err
 		}
-		c, err := r.vole.Compress(ctx, r.vector)
+		c, rest, err := r.vole.Compress(ctx, r.vector)
 		if err != nil {
 			return nil, err
 		}
 		r.c = c
+		r.give(rest)
 		r.progress(StageCompress, len(c), len(c))
 	}
 	n := min(vectorChunk, len(r.vector)-r.sent)
 	if n == 0 {
 		r.ended = true
-		r.give(r.vector)
 		r.vector = nil
 		return &psi.Message{Kind: kindCoin, Payload: append([]byte(nil), r.coin[:]...)}, nil
 	}
-	payload := make([]byte, n*field.Size)
-	field.Encode(payload, r.vector[r.sent:r.sent+n])
+	// The payload is the vector's own memory, and not ours any more.
+	payload := field.Encoding(r.vector[r.sent : r.sent+n : r.sent+n])
 	r.sent += n
 	r.progress(StageVector, r.sent, len(r.vector))
 	if r.sent == len(r.vector) && !r.malicious() {
 		r.ended = true
-		r.give(r.vector)
 		r.vector = nil
 		if r.wants == 0 {
 			r.finish()

@@ -76,7 +76,7 @@ func (s *Sender) Next(ctx context.Context) (*psi.Message, error) {
 	}
 	var err error
 	switch s.wants {
-	case kindExtend, kindChallenge:
+	case kindExtend:
 		err = s.hash(ctx)
 	case kindVector:
 		err = s.compress(ctx)
@@ -124,7 +124,11 @@ func (s *Sender) expand(ctx context.Context, extend []byte) error {
 		return err
 	}
 	s.progress(StageBase, 2, 2)
-	sums, err := s.vole.Expand(ctx)
+	if err := s.hash(ctx); err != nil {
+		return err
+	}
+	v := s.voleParams()
+	sums, err := s.vole.Expand(ctx, s.take(v.SenderMemory()))
 	if err != nil {
 		return err
 	}
@@ -152,13 +156,14 @@ func (s *Sender) compress(ctx context.Context) error {
 	if s.b != nil {
 		return nil
 	}
-	b, err := s.vole.Compress(ctx)
+	b, rest, err := s.vole.Compress(ctx)
 	if err != nil {
 		return err
 	}
 	s.b = b
+	s.give(rest)
 	s.progress(StageCompress, len(b), len(b))
-	return s.hash(ctx)
+	return nil
 }
 
 // vector takes the next chunk of A, and adds AΔ to B.

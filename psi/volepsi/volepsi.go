@@ -200,14 +200,7 @@ func (r *run) take(n int) []field.Element {
 			return v[:n]
 		}
 	}
-	// A receiver's store and its half of the VOLE are longer than its items,
-	// and come later: room for them now saves them memory of their own.
-	size := n
-	if r.role == psi.RoleReceiver {
-		p := r.voleParams()
-		size = max(n, p.MemoryLen())
-	}
-	return hugepage.Elements(size)[:n]
+	return hugepage.Elements(n)
 }
 
 // give returns a vector that is no longer used.
@@ -218,8 +211,16 @@ func (r *run) hash(ctx context.Context) error {
 	if r.own != nil {
 		return nil
 	}
+	// Memory that the VOLE takes later serves until then: the sender's trees
+	// take over that of the values, the receiver's half of C that of the keys.
 	n := len(r.items)
-	keys, values := r.take(n), r.take(n)
+	var keys, values []field.Element
+	v := r.voleParams()
+	if r.role == psi.RoleSender {
+		keys, values = r.take(n), r.take(max(n, v.SenderMemory()))[:n]
+	} else {
+		keys, values = r.take(max(n, v.ReceiverMemory()))[:n], r.take(max(n, r.store.Len()))[:n]
+	}
 	h := oracle.NewBatch("symbolon/v1/vole/item", r.context)
 	err := parallel.Ranges(ctx, r.o.Workers, n, piece, func(lo, hi int) error {
 		for i := lo; i < hi; i++ {
