@@ -56,20 +56,22 @@ func (h *ItemHasher) Items(dst []Item, rule string, key func(i int) []byte) {
 		h.batch = new(itemBatch)
 	}
 	b := h.batch
-	var prefix []byte
-	prefix = binary.BigEndian.AppendUint64(prefix, uint64(len(rule)))
+	prefix := binary.BigEndian.AppendUint64(nil, uint64(len(rule)))
 	prefix = append(prefix, rule...)
+	var blank [64]byte
+	at := copy(blank[:], prefix)
+	longest := oracle.MaxTail - 8 - len(prefix)
 	for done := 0; done < len(dst); {
 		n := 0
 		for ; n < len(b.tails) && done+n < len(dst); n++ {
 			k := key(done + n)
-			if len(prefix)+8+len(k) > oracle.MaxTail {
+			if len(k) > longest {
 				break
 			}
 			t := &b.tails[n]
-			p := copy(t[:], prefix)
-			binary.BigEndian.PutUint64(t[p:], uint64(len(k)))
-			b.lens[n] = uint8(p + 8 + copy(t[p+8:], k))
+			*t = blank
+			binary.BigEndian.PutUint64(t[at:], uint64(len(k)))
+			b.lens[n] = uint8(at + 8 + copy(t[at+8:], k))
 		}
 		h.shared.Sum(b.digests[:n], b.tails[:n], b.lens[:n])
 		for i := range n {

@@ -78,8 +78,7 @@ func (s *Shared) blocks(f cpu.Features, digests [][32]byte, tails [][64]byte, le
 	}
 	for i := range n {
 		t, l := &tails[i], lens[i]
-		clear(t[l:])
-		t[l] = 0x80
+		t[l&63] = 0x80
 		binary.BigEndian.PutUint16(t[62:], 8*(64+uint16(l)))
 	}
 	blocksSHA(&digests[0][0], &tails[0][0], n/2, &s.state[0])

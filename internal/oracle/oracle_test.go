@@ -90,10 +90,10 @@ func TestShared(t *testing.T) {
 			tails, lens, digests := make([][64]byte, n), make([]uint8, n), make([][32]byte, n+1)
 			var want [][32]byte
 			for i := range tails {
-				for j := range tails[i] {
-					tails[i][j] = byte(i + j)
-				}
 				lens[i] = uint8((n + i) % (MaxTail + 1))
+				for j := range lens[i] {
+					tails[i][j] = byte(i) + j
+				}
 				want = append(want, sha256.Sum256(append(head[:64:64], tails[i][:lens[i]]...)))
 			}
 			s.sum(f, digests[:n], tails, lens)

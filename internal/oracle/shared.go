@@ -25,7 +25,8 @@ func NewShared(head [64]byte) *Shared {
 }
 
 // Sum sets digests[i] to the hash of head and the first lens[i] bytes of
-// tails[i], of which it overwrites the rest. All have the same length.
+// tails[i], of which the rest is zero and is overwritten. All slices have the
+// same length.
 func (s *Shared) Sum(digests [][32]byte, tails [][64]byte, lens []uint8) {
 	s.sum(host, digests, tails, lens)
 }
