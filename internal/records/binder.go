@@ -75,6 +75,7 @@ func newBinder(m *Mapping, c *Columns, at map[string]int) *binder {
 	feed(c.Nationality, (*binder).feedNationality)
 	feed(c.Passport, func(b *binder, r *Record, col, v string) { b.feedDocument(r, col, v, "passport", "") })
 	feed(c.NationalID, func(b *binder, r *Record, col, v string) { b.feedDocument(r, col, v, "national_id", "") })
+	feed(c.MRZ, (*binder).feedMRZ)
 	feed(c.Phone, (*binder).feedPhone)
 	feed(c.Email, (*binder).feedEmail)
 	for _, typ := range sortedKeys(c.Identifiers) {
@@ -222,6 +223,15 @@ func (b *binder) feedNationality(r *Record, _, v string) {
 	if !slices.Contains(r.Nationalities, c) {
 		r.Nationalities = append(r.Nationalities, c)
 	}
+}
+
+func (b *binder) feedMRZ(r *Record, col, v string) {
+	m, err := ParseMRZ(v)
+	if err != nil {
+		b.reject(col, KindMRZ, err.Error())
+		return
+	}
+	r.addMRZ(m)
 }
 
 func (b *binder) feedPhone(r *Record, col, v string) {

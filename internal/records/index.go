@@ -102,7 +102,7 @@ func (x *Index) slot(rule uint8, value string) int {
 	at := int(maphash.String(x.seed, value)+uint64(rule)*0x9e3779b97f4a7c15) & mask
 	for ; x.table[at] != 0; at = (at + 1) & mask {
 		i := int(x.table[at] - 1)
-		if x.rules[i] == rule && x.keys.at(i) == value {
+		if x.rules[i] == rule && x.keys.is(i, value) {
 			break
 		}
 	}
@@ -183,10 +183,15 @@ func (a *arena) add(s string) {
 
 func (a *arena) len() int { return len(a.ends) }
 
-func (a *arena) at(i int) string {
+func (a *arena) at(i int) string { return string(a.bytes(i)) }
+
+// is reports whether string i is s, without a copy.
+func (a *arena) is(i int, s string) bool { return string(a.bytes(i)) == s }
+
+func (a *arena) bytes(i int) []byte {
 	var start uint64
 	if i > 0 {
 		start = a.ends[i-1]
 	}
-	return string(a.text[start:a.ends[i]])
+	return a.text[start:a.ends[i]]
 }

@@ -57,11 +57,13 @@ type Columns struct {
 	// Passport and NationalID are columns of numbers of one type.
 	Passport   columnList `toml:"passport"`
 	NationalID columnList `toml:"national_id"`
-	Phone      columnList `toml:"phone"`
-	Email      columnList `toml:"email"`
-	Sex        columnList `toml:"sex"`
-	SourceRef  columnList `toml:"source_ref"`
-	Group      columnList `toml:"group"`
+	// MRZ holds machine-readable zones (TD1, TD2, TD3).
+	MRZ       columnList `toml:"mrz"`
+	Phone     columnList `toml:"phone"`
+	Email     columnList `toml:"email"`
+	Sex       columnList `toml:"sex"`
+	SourceRef columnList `toml:"source_ref"`
+	Group     columnList `toml:"group"`
 	// Identifiers maps a type of identifier to its columns.
 	Identifiers map[string]columnList `toml:"identifiers"`
 }
@@ -187,7 +189,7 @@ func (c *Columns) fields() []fieldColumns {
 		{"id", c.ID}, {"entity_type", c.EntityType}, {"name", c.Name}, {"given", c.Given}, {"family", c.Family},
 		{"alias", c.Alias}, {"birth", c.Birth}, {"place_of_birth", c.PlaceOfBirth}, {"nationality", c.Nationality},
 		{"document_type", c.DocumentType}, {"document_number", c.DocumentNo}, {"document_country", c.DocumentState},
-		{"passport", c.Passport}, {"national_id", c.NationalID}, {"phone", c.Phone}, {"email", c.Email},
+		{"passport", c.Passport}, {"national_id", c.NationalID}, {"mrz", c.MRZ}, {"phone", c.Phone}, {"email", c.Email},
 		{"sex", c.Sex}, {"source_ref", c.SourceRef}, {"group", c.Group},
 	}
 	for _, typ := range sortedKeys(c.Identifiers) {
@@ -206,7 +208,7 @@ var presets = []struct {
 		ID: one("id"), EntityType: one("entity_type"), Name: one("primary_name"), Given: one("given_names"), Family: one("family_name"),
 		Alias: one("alt_names"), Birth: one("date_of_birth"), PlaceOfBirth: one("place_of_birth"), Nationality: one("nationality"),
 		DocumentType: one("document_type"), DocumentNo: one("document_number"), DocumentState: one("document_country"),
-		Phone: one("phone"), Email: one("email"), Sex: one("sex"), SourceRef: one("source_ref"), Group: one("group"),
+		MRZ: one("mrz"), Phone: one("phone"), Email: one("email"), Sex: one("sex"), SourceRef: one("source_ref"), Group: one("group"),
 	}},
 	// https://followthemoney.tech/explorer/schemata/Person/, as exported in JSON.
 	{"followthemoney", Columns{
@@ -257,7 +259,7 @@ func recognise(has func(string) bool) *Columns {
 func (c *Columns) restrict(has func(string) bool) {
 	for _, l := range []*columnList{
 		&c.EntityType, &c.Name, &c.Given, &c.Family, &c.Alias, &c.Birth, &c.PlaceOfBirth, &c.Nationality, &c.DocumentType,
-		&c.DocumentNo, &c.DocumentState, &c.Passport, &c.NationalID, &c.Phone, &c.Email, &c.Sex, &c.SourceRef, &c.Group,
+		&c.DocumentNo, &c.DocumentState, &c.Passport, &c.NationalID, &c.MRZ, &c.Phone, &c.Email, &c.Sex, &c.SourceRef, &c.Group,
 	} {
 		var kept columnList
 		for _, col := range *l {

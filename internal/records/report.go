@@ -20,6 +20,7 @@ const (
 	KindSex       Kind = "sex"
 	KindFields    Kind = "number of cells"
 	KindTooLong   Kind = "too long"
+	KindMRZ       Kind = "machine-readable zone"
 )
 
 // RowError is a value that can't be right: where it stands and why, never what
@@ -52,13 +53,17 @@ type Report struct {
 	// Unread counts values that are not understood, such as a country given as
 	// a remark. They are left out; the row is not bad.
 	Unread map[Kind]int64 `json:"unread,omitempty"`
+	// Quality is complete once the source has been read.
+	Quality Quality `json:"quality"`
 	// First holds the first bad values.
 	First []RowError `json:"-"`
 }
 
 const maxFirst = 20
 
-func newReport() *Report { return &Report{Bad: map[Kind]int64{}, Unread: map[Kind]int64{}} }
+func newReport() *Report {
+	return &Report{Bad: map[Kind]int64{}, Unread: map[Kind]int64{}, Quality: newQuality()}
+}
 
 func (r *Report) add(e *RowError) {
 	r.Bad[e.Kind]++
@@ -66,8 +71,6 @@ func (r *Report) add(e *RowError) {
 		r.First = append(r.First, *e)
 	}
 }
-
-func (r *Report) observe(*Record) {}
 
 // String is the count at the end of an import, by kind.
 func (r *Report) String() string {

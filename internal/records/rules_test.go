@@ -366,3 +366,21 @@ func TestWithout(t *testing.T) {
 		t.Error("an unknown rule was left out")
 	}
 }
+
+// BenchmarkKeys derives the keys of a record with one name, a date, a document
+// and a nationality.
+func BenchmarkKeys(b *testing.B) {
+	rs, err := Shipped("standard")
+	if err != nil {
+		b.Fatal(err)
+	}
+	d := mustDerive(b, rs)
+	r := ada(1)
+	r.Names, r.Births, r.Documents, r.Phones = r.Names[:1], r.Births[:1], r.Documents[:1], nil
+	var keys []Key
+	b.ReportAllocs()
+	for b.Loop() {
+		keys, _ = d.Keys(keys[:0], &r)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+}

@@ -125,6 +125,7 @@ func (s *Source) Each(ctx context.Context, opts ReadOptions, fn func(*Record) er
 	}
 	defer ids.close()
 	r.ids = ids
+	defer r.report.Quality.finish()
 	switch s.format {
 	case formatCSV:
 		err = r.readCSV(ctx)
@@ -241,7 +242,7 @@ func (r *reader) row(ctx context.Context, number int64, values func(slot int) []
 		return err
 	}
 	r.report.Records++
-	r.report.observe(&r.record)
+	r.report.Quality.observe(&r.record)
 	return r.fn(&r.record)
 }
 
