@@ -46,6 +46,9 @@ type Query struct {
 	// Workers is the number of goroutines, 0 for all processors. It does not
 	// change the result.
 	Workers int
+	// Progress, if not nil, hears how many of the first set's CLKs are done. It
+	// is called by several goroutines at a time.
+	Progress func(done, total int)
 }
 
 func (q *Query) check(bits int) error {
@@ -90,6 +93,7 @@ type search struct {
 	within   bool
 	features cpu.Features
 	found    atomic.Int64 // pairs held so far
+	done     atomic.Int64 // rows
 }
 
 func runSearch(ctx context.Context, a, b *Set, q Query, within bool, f cpu.Features) ([]Pair, error) {
@@ -109,6 +113,9 @@ func runSearch(ctx context.Context, a, b *Set, q Query, within bool, f cpu.Featu
 	results := make([][]Pair, (a.n+size-1)/size)
 	err := parallel.Ranges(ctx, q.Workers, a.n, size, func(lo, hi int) (err error) {
 		results[lo/size], err = s.block(ctx, lo, hi)
+		if done := s.done.Add(int64(hi - lo)); err == nil && s.Progress != nil {
+			s.Progress(int(done), a.n)
+		}
 		return err
 	})
 	if err != nil {
