@@ -42,10 +42,10 @@ type App struct {
 }
 
 // secrets are the passphrases that a command needs.
-type secrets struct{ node, user, next secret.Bytes }
+type secrets struct{ node, user, next, linkage secret.Bytes }
 
 func (s *secrets) clear() {
-	for _, b := range []secret.Bytes{s.node, s.user, s.next} {
+	for _, b := range []secret.Bytes{s.node, s.user, s.next, s.linkage} {
 		b.Clear()
 	}
 }
@@ -66,6 +66,7 @@ const (
 	needNewNode                     // a first passphrase for the node
 	needNewUser                     // a first passphrase for an operator
 	needNext                        // a passphrase to change to
+	needLinkage                     // the secret of CLKs
 	needAlone                       // no other process may have the node open
 )
 

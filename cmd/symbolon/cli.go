@@ -37,6 +37,7 @@ type grammar struct {
 
 	Evaluate evaluateCmd `cmd:"" group:"local" help:"Measure on known pairs what a rule set finds."`
 	Rules    rulesCmd    `cmd:"" group:"local" help:"List, show and explain rule sets."`
+	CLK      clkCmd      `cmd:"" name:"clk" group:"local" help:"Encode and compare records as Bloom filters, inside one agency."`
 	Bench    benchCmd    `cmd:"" group:"local" help:"Measure the engines; make synthetic data."`
 
 	Version    versionCmd                `cmd:"" group:"other" help:"Print the version."`

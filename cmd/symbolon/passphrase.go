@@ -16,7 +16,7 @@ import (
 const maxPassphrase = 1024
 
 // passphraseFiles are the files named by flags; empty ones were not given.
-type passphraseFiles struct{ node, user, next string }
+type passphraseFiles struct{ node, user, next, linkage string }
 
 // passphraseSource says where a passphrase may come from.
 type passphraseSource struct {
@@ -29,6 +29,7 @@ func (a *App) collect(n need) error {
 	node := passphraseSource{what: "passphrase of the node", flag: "--passphrase-file", file: a.files.node, env: "SYMBOLON_PASSPHRASE"}
 	user := passphraseSource{what: "passphrase of the operator", flag: "--user-passphrase-file", file: a.files.user, env: "SYMBOLON_USER_PASSPHRASE"}
 	next := passphraseSource{what: "new passphrase", flag: "--new-passphrase-file", file: a.files.next, env: "SYMBOLON_NEW_PASSPHRASE", twice: true}
+	linkage := passphraseSource{what: "secret of the CLKs", flag: "--secret-file", file: a.files.linkage, env: "SYMBOLON_CLK_SECRET"}
 	node.twice, user.twice = n&needNewNode != 0, n&needNewUser != 0
 	if n&needUser != 0 && a.userName == "" {
 		a.userName = a.onlyUser()
@@ -44,6 +45,7 @@ func (a *App) collect(n need) error {
 		{needNode | needPassphrase | needNewNode, &a.secrets.node, node},
 		{needUser | needNewUser, &a.secrets.user, user},
 		{needNext, &a.secrets.next, next},
+		{needLinkage, &a.secrets.linkage, linkage},
 	} {
 		if n&s.wanted == 0 || s.into.Len() > 0 {
 			continue
