@@ -52,7 +52,11 @@ type Agreement struct {
 	CardinalityRule string       `json:"cardinality_rule,omitempty"`
 	Engine          string       `json:"engine"`
 	Security        psi.Security `json:"security"`
-	Padding         Padding      `json:"padding"`
+	// ShardItems is about how many items of the larger set run at a time, so
+	// that memory is bounded and a cut session goes on after its last finished
+	// shard; 0 runs all at once, as mode cardinality always does.
+	ShardItems int64   `json:"shard_items"`
+	Padding    Padding `json:"padding"`
 	// Labels, if present, open the sender's reference for a hit.
 	Labels      *Labels  `json:"labels,omitempty"`
 	Caps        Caps     `json:"caps"`
@@ -93,6 +97,9 @@ type Caps struct {
 	// each node checks its own data.
 	MinRecords int `json:"min_records"`
 }
+
+// minShard keeps a peer from asking for millions of tiny shards.
+const minShard = 256
 
 // MaxAttempts is how often a session may be tried over the inputs committed at
 // its start.
@@ -386,9 +393,13 @@ func (a *Agreement) validateLimits() error {
 		{"caps.items_per_session", a.Caps.ItemsPerSession, 1, psi.MaxItems},
 		{"caps.items_per_day", a.Caps.ItemsPerDay, a.Caps.ItemsPerSession, math.MaxInt32 << 8},
 		{"caps.sessions_per_day", a.Caps.SessionsPerDay, 1, 1_000_000},
+		{"shard_items", a.ShardItems, 0, psi.MaxItems},
 		{"caps.min_records", int64(a.Caps.MinRecords), 0, psi.MaxItems},
 		{"retention_days", int64(a.RetentionDays), 1, 36_500},
 		{"clock_tolerance_seconds", int64(a.ClockToleranceSeconds), 1, 86_400},
+	}
+	if a.ShardItems > 0 && a.ShardItems < minShard {
+		return fmt.Errorf("shard_items is %d, want 0 or at least %d", a.ShardItems, minShard)
 	}
 	if a.Labels != nil {
 		ranges = append(ranges, struct {

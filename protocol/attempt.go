@@ -45,19 +45,39 @@ type itemHit struct {
 	labels psi.HitLabels
 }
 
-// gate is what a side does between the peer's Start and its own rounds: on the
-// proposer's side begin is called before anything is sent, on the acceptor's
-// once the peer's Start is known. It stores the attempt's number durably,
-// charges the budget and refuses.
+// gate is what the store does for an attempt: it keeps the attempt's number and
+// its finished shards durably, charges the budget and refuses.
 type gate interface {
-	// begin stores and charges an attempt of which own items will be put in. A
-	// proposer passes attempt 0 and gets its number, an acceptor the peer's.
+	// begin stores and charges an attempt of which own items will be put in,
+	// before anything of it is sent. A proposer passes attempt 0 and gets its
+	// number, an acceptor passes the peer's.
 	begin(attempt uint32, own int64, commitment [32]byte) (uint32, error)
 	// admit charges what the peer puts in.
-	admit(attempt uint32, peer int64, commitment [32]byte) error
+	admit(peer int64, commitment [32]byte) error
+	// finished returns what earlier attempts have of their finished shards.
+	finished() ([]shardState, error)
+	// keep stores a shard that has just finished.
+	keep(shard int, state shardState) error
 }
 
-// run runs one attempt over an accepted session.
+// shardState is what a side keeps of a finished shard until the session ends.
+type shardState struct {
+	Chain [32]byte `json:"chain"` // of the transcript, after the shard
+	// Rows are the sizes of both label tables when the shard ran: entries point
+	// into them.
+	Rows  int       `json:"rows"`
+	Count int       `json:"count"`
+	Hits  []keptHit `json:"hits"`
+}
+
+// keptHit is a hit whose labels are not open yet.
+type keptHit struct {
+	Key int           `json:"key"`
+	At  *psi.HitSlots `json:"at,omitempty"`
+}
+
+// run runs one attempt over an accepted session: the shards that no earlier
+// attempt has finished, then the labels.
 func (s *session) run(l *link, in *input, g gate, o psi.Options) (*attemptResult, error) {
 	items, err := in.itemize(s.id, s.seed)
 	if err != nil {
@@ -70,28 +90,30 @@ func (s *session) run(l *link, in *input, g gate, o psi.Options) (*attemptResult
 	if s.commitment != nil && !bytes.Equal(s.commitment, r.commitment[:]) {
 		return nil, refuse(CodeInput, "the data is not what the session was started with")
 	}
-	peer, err := s.start(l, r, in, g)
+	states, rows, err := s.start(l, r, in, g)
 	if err != nil {
 		return nil, err
 	}
-	p := psi.Params{
-		Mode: s.proposal.Mode, Security: s.agreement.Security,
-		SenderItems: int(r.items), ReceiverItems: int(r.peerItems),
-		Session: s.id, Attempt: r.attempt,
-	}
-	if s.role == psi.RoleReceiver {
-		p.SenderItems, p.ReceiverItems = p.ReceiverItems, p.SenderItems
-	}
-	o.Rand = psi.NewStream(s.seed, streamEngine, 0, r.attempt)
-	o.KeepOutputs = p.Mode == psi.ModeMutual || s.labelled()
-	e := &rounds{session: s, link: l, params: p, in: in, rows: int(s.labelRecords(in) + int64(peer.Records)),
-		rand: psi.NewStream(s.seed, streamLabels, 0, r.attempt)}
-	if s.role == psi.RoleSender {
-		err = e.send(items, o, r)
-	} else {
-		err = e.receive(items, o, r)
-	}
+	e, err := s.newRounds(l, in, r, items, rows)
 	if err != nil {
+		return nil, err
+	}
+	o.KeepOutputs = e.params.Mode == psi.ModeMutual || s.labelled()
+	for shard := len(states); shard < e.sharding.Shards; shard++ {
+		state, err := e.shard(shard, o)
+		if err != nil {
+			return nil, err
+		}
+		l.transcript.fold(shard)
+		state.Chain, state.Rows = l.transcript.chain, rows
+		if e.sharding.Shards > 1 { // a single shard is done when the session is
+			if err := g.keep(shard, *state); err != nil {
+				return nil, err
+			}
+		}
+		states = append(states, *state)
+	}
+	if err := e.collect(states, r); err != nil {
 		return nil, err
 	}
 	r.transcript = l.transcript.sum()
@@ -100,50 +122,64 @@ func (s *session) run(l *link, in *input, g gate, o psi.Options) (*attemptResult
 	return r, nil
 }
 
-// start exchanges and checks the two Start frames, the proposer's first.
-func (s *session) start(l *link, r *attemptResult, in *input, g gate) (*wirepb.Start, error) {
-	mine := &wirepb.Start{Session: s.id[:], Items: uint64(in.items), Records: uint64(s.labelRecords(in)), Commitment: r.commitment[:]}
+// start exchanges and checks the two Start frames, the proposer's first. It
+// returns the shards that both sides have finished and the rows of the sender's
+// label table.
+func (s *session) start(l *link, r *attemptResult, in *input, g gate) ([]shardState, int, error) {
+	states, err := g.finished()
+	if err != nil {
+		return nil, 0, err
+	}
+	mine := &wirepb.Start{Session: s.id[:], Items: uint64(in.items), Records: uint64(s.labelRecords(in)),
+		Commitment: r.commitment[:], FinishedShards: uint32(len(states))}
 	frame := &wirepb.Frame{Body: &wirepb.Frame_Start{Start: mine}}
-	var theirs *wirepb.Start
-	var err error
 	if s.proposes {
-		if r.attempt, err = g.begin(0, in.items, r.commitment); err != nil {
-			return nil, err
+		if mine.Attempt, err = g.begin(0, in.items, r.commitment); err != nil {
+			return nil, 0, err
 		}
-		mine.Attempt = r.attempt
+		r.attempt = mine.Attempt
 		if err := l.send(frame); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	got, err := l.recv(l.timeouts.Round)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if theirs = got.GetStart(); theirs == nil {
-		return nil, refuse(CodeMessage, "the peer sent %s, want Start", frameName(got))
+	theirs := got.GetStart()
+	if theirs == nil {
+		return nil, 0, refuse(CodeMessage, "the peer sent %s, want Start", frameName(got))
 	}
 	if err := s.checkStart(theirs, r); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if !s.proposes {
-		r.attempt = theirs.Attempt
+		r.attempt, mine.Attempt = theirs.Attempt, theirs.Attempt
 		if _, err := g.begin(r.attempt, in.items, r.commitment); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		mine.Attempt = r.attempt
 	}
-	if err := g.admit(r.attempt, r.peerItems, r.peerCommitment); err != nil {
-		return nil, err
+	if err := g.admit(r.peerItems, r.peerCommitment); err != nil {
+		return nil, 0, err
 	}
 	if !s.proposes {
 		if err := l.send(frame); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	l.transcript = newTranscript(s.id, s.handle, r.attempt)
+	states = states[:min(len(states), int(theirs.FinishedShards))]
+	rows := int(mine.Records) + int(theirs.Records)
+	var chain [32]byte
+	if n := len(states); n > 0 {
+		chain = states[n-1].Chain
+		if states[n-1].Rows != rows {
+			return nil, 0, refuse(CodeInput, "the number of labels is not what the session was started with")
+		}
+	}
+	l.transcript = newTranscript(s.id, s.handle, r.attempt, chain)
 	l.transcript.add(s.proposes, frame)
 	l.transcript.add(!s.proposes, got)
-	return theirs, nil
+	return states, rows, nil
 }
 
 // labelled reports whether the sender's labels travel.
@@ -180,6 +216,9 @@ func (s *session) checkStart(m *wirepb.Start, r *attemptResult) error {
 	labelled := s.labelled() && s.role == psi.RoleReceiver
 	if labelled && (m.Records > uint64(a.Caps.ItemsPerSession) || m.Records == 0 && m.Items > 0) || !labelled && m.Records != 0 {
 		return refuse(CodeMessage, "the peer labels %d records, which the agreement does not allow", m.Records)
+	}
+	if m.FinishedShards > psi.MaxItems {
+		return refuse(CodeMessage, "the peer has finished %d shards", m.FinishedShards)
 	}
 	if len(m.Commitment) != 32 {
 		return refuse(CodeMessage, "the peer's commitment has %d bytes, want 32", len(m.Commitment))

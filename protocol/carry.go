@@ -3,7 +3,9 @@ package protocol
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -88,7 +90,7 @@ func (g *storeGate) begin(attempt uint32, own int64, commitment [32]byte) (uint3
 	return uint32(number), budgetError(err, g.n.Now())
 }
 
-func (g *storeGate) admit(_ uint32, peer int64, commitment [32]byte) error {
+func (g *storeGate) admit(peer int64, commitment [32]byte) error {
 	err := g.n.Store.Update(func(tx *store.Tx) error {
 		if err := tx.ChargeAttempt(g.row.ID, store.Charge{At: g.n.Now(), ItemsIn: peer}, g.a.limits()); err != nil {
 			return err
@@ -102,6 +104,39 @@ func (g *storeGate) admit(_ uint32, peer int64, commitment [32]byte) error {
 	}
 	return budgetError(err, g.n.Now())
 }
+
+// finished opens what earlier attempts have kept.
+func (g *storeGate) finished() ([]shardState, error) {
+	rows, err := g.n.Store.Shards(g.row.ID)
+	if err != nil {
+		return nil, err
+	}
+	states := make([]shardState, len(rows))
+	for i, sealed := range rows {
+		raw, err := g.n.open(sealed, shardName(g.row.ID, i))
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(raw, &states[i]); err != nil {
+			return nil, fmt.Errorf("stored shard %d: %w", i, err)
+		}
+	}
+	return states, nil
+}
+
+func (g *storeGate) keep(shard int, state shardState) error {
+	raw, err := json.Marshal(state)
+	if err != nil {
+		return err
+	}
+	sealed, err := g.n.seal(raw, shardName(g.row.ID, shard))
+	if err != nil {
+		return err
+	}
+	return g.n.Store.Update(func(tx *store.Tx) error { return tx.PutShard(g.row.ID, shard, sealed) })
+}
+
+func shardName(session string, shard int) string { return fmt.Sprintf("shard/%s/%d", session, shard) }
 
 // budgetError gives the store's refusals their codes.
 func budgetError(err error, now time.Time) error {

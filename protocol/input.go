@@ -75,6 +75,8 @@ const (
 	streamPadding = "symbolon/v1/padding"
 	streamEngine  = "symbolon/v1/engine"
 	streamLabels  = "symbolon/v1/labels"
+	streamTable   = "symbolon/v1/label-table"
+	streamRows    = "symbolon/v1/label-rows"
 )
 
 // seedSize is the length of a session's seed in bytes.

@@ -319,10 +319,10 @@ func (n *Node) inForce(id string) (*Agreement, store.Peer, error) {
 	return a, peer, nil
 }
 
-// sealSeed and openSeed keep a session's seed in the store under a key of the
-// identity, bound to the session.
-func (n *Node) sealSeed(seed []byte, handle [32]byte) ([]byte, error) {
-	aead, err := chacha20poly1305.NewX(n.Identity.Derive("symbolon/v1/session-seed").Expose())
+// seal and open keep a session's secrets in the store under a key of the
+// identity, bound to what they are.
+func (n *Node) seal(secret []byte, what string) ([]byte, error) {
+	aead, err := chacha20poly1305.NewX(n.Identity.Derive(storeKey).Expose())
 	if err != nil {
 		return nil, err
 	}
@@ -330,22 +330,38 @@ func (n *Node) sealSeed(seed []byte, handle [32]byte) ([]byte, error) {
 	if _, err := io.ReadFull(n.Rand, nonce); err != nil {
 		return nil, err
 	}
-	return aead.Seal(nonce, nonce, seed, handle[:]), nil
+	return aead.Seal(nonce, nonce, secret, []byte(what)), nil
 }
 
-func (n *Node) openSeed(sealed []byte, handle [32]byte) ([]byte, error) {
-	aead, err := chacha20poly1305.NewX(n.Identity.Derive("symbolon/v1/session-seed").Expose())
+func (n *Node) open(sealed []byte, what string) ([]byte, error) {
+	aead, err := chacha20poly1305.NewX(n.Identity.Derive(storeKey).Expose())
 	if err != nil {
 		return nil, err
 	}
 	if len(sealed) < aead.NonceSize() {
-		return nil, errors.New("the session's seed is gone")
+		return nil, errors.New("the session's secrets are gone")
 	}
-	seed, err := aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], handle[:])
-	if err != nil || len(seed) != seedSize {
-		return nil, errors.New("the session's seed was sealed under another identity: start a new session")
+	secret, err := aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], []byte(what))
+	if err != nil {
+		return nil, errors.New("the session's secrets were sealed under another identity: start a new session")
 	}
-	return seed, nil
+	return secret, nil
+}
+
+// storeKey derives the key under which sessions' secrets lie in the store.
+const storeKey = "symbolon/v1/session-secrets"
+
+// sealSeed and openSeed keep a session's seed.
+func (n *Node) sealSeed(seed []byte, handle [32]byte) ([]byte, error) {
+	return n.seal(seed, "seed/"+hexOf(handle))
+}
+
+func (n *Node) openSeed(sealed []byte, handle [32]byte) ([]byte, error) {
+	seed, err := n.open(sealed, "seed/"+hexOf(handle))
+	if err == nil && len(seed) != seedSize {
+		err = fmt.Errorf("the session's seed has %d bytes, want %d", len(seed), seedSize)
+	}
+	return seed, err
 }
 
 func hexOf(b [32]byte) string { return hex.EncodeToString(b[:]) }

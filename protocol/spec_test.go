@@ -68,18 +68,19 @@ func vectors(t *testing.T) []vector {
 	p := psi.Params{Mode: psi.ModeMutual, Security: psi.SemiHonest, SenderItems: 1024, ReceiverItems: 512, Session: id, Attempt: 1}
 	for _, domain := range []string{psi.DeriveTag, psi.DeriveLabelKey, psi.DeriveReceipt} {
 		d := psi.Derive(domain, p.Context(), fixed(6))
-		add("derive", "section 10, before truncation", map[string]string{"domain": x([]byte(domain)), "context": x(p.Context()), "full": x(fixed(6))}, d[:])
+		add("derive", "section 11, before truncation", map[string]string{"domain": x([]byte(domain)), "context": x(p.Context()), "full": x(fixed(6))}, d[:])
 	}
 
-	tr := newTranscript(id, [32]byte(fixed(7)), 1)
+	tr := newTranscript(id, [32]byte(fixed(7)), 1, [32]byte{})
 	start := &wirepb.Frame{Body: &wirepb.Frame_Start{Start: &wirepb.Start{Session: id[:], Attempt: 1, Items: 512, Commitment: root[:]}}}
 	engine := &wirepb.Frame{Body: &wirepb.Frame_Engine{Engine: &wirepb.Engine{Kind: 2, Payload: []byte("payload")}}}
 	receipts := &wirepb.Frame{Body: &wirepb.Frame_Receipts{Receipts: &wirepb.Receipts{Total: 1, Payload: []byte("tag and receipt")}}}
 	tr.add(true, start)
 	tr.add(true, receipts)
 	tr.add(false, engine)
+	tr.fold(0)
 	sum := tr.sum()
-	add("transcript", "the proposer says Start (512 items, no records) and Receipts (total 1), the acceptor Engine (kind 2)",
+	add("transcript", "the proposer says Start (512 items, no records) and Receipts (total 1), the acceptor Engine (kind 2), all in shard 0",
 		map[string]string{"session": x(id[:]), "handle": x(fixed(7)), "attempt": "1", "commitment": x(root[:]),
 			"engine_payload": x([]byte("payload")), "receipts_payload": x([]byte("tag and receipt"))}, sum[:])
 	return out
@@ -113,10 +114,12 @@ func TestSpecAlone(t *testing.T) {
 	number := func(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 	hash := func(b []byte) []byte { h := sha(b); return h[:] }
 	id, handle := fixed(8), fixed(7)
-	tr := newTranscript([32]byte(id), [32]byte(handle), 2)
+	tr := newTranscript([32]byte(id), [32]byte(handle), 2, [32]byte{})
 	tr.add(false, engineFrame(3, []byte("xyz")))
+	tr.fold(0)
 	proposer, acceptor := hash(nil), hash(tuple(number(8), number(3), []byte("xyz")))
-	want := hash(tuple([]byte("symbolon/v1/transcript"), id, handle, []byte{0, 0, 0, 2}, proposer, acceptor))
+	chain := hash(tuple([]byte("symbolon/v1/transcript-shard"), make([]byte, 32), []byte{0, 0, 0, 0}, []byte{0, 0, 0, 2}, proposer, acceptor))
+	want := hash(tuple([]byte("symbolon/v1/transcript"), id, handle, []byte{0, 0, 0, 2}, chain, hash(nil), hash(nil)))
 	if got := tr.sum(); !bytes.Equal(got[:], want) {
 		t.Error("the transcript is not what the specification says")
 	}

@@ -71,7 +71,7 @@ func testLabel(record int) ([]byte, error) { return fmt.Appendf(nil, "case %d", 
 func sealed(t testing.TB, r *ran) (entries, rows []byte, cut int) {
 	t.Helper()
 	rand := labelRand()
-	table, err := NewLabelTable(testParams, rand, 25, testLabel)
+	table, err := NewLabelTable(testParams, rand, rand, 25, testLabel)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func TestLabelLimits(t *testing.T) {
 		"negative rows":   with(func(p *LabelParams) { p.Rows = -1 }),
 		"fewer than held": with(func(p *LabelParams) { p.Rows = 24 }),
 	} {
-		if _, err := NewLabelTable(p, labelRand(), 25, testLabel); err == nil {
+		if _, err := NewLabelTable(p, labelRand(), labelRand(), 25, testLabel); err == nil {
 			t.Errorf("%s: the table accepts it", name)
 		}
 		if name == "fewer than held" {
@@ -335,7 +335,7 @@ func TestLabelLimits(t *testing.T) {
 	}
 
 	long := func(record int) ([]byte, error) { return make([]byte, 13), nil }
-	table, err := NewLabelTable(testParams, labelRand(), 25, long)
+	table, err := NewLabelTable(testParams, labelRand(), labelRand(), 25, long)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func TestLabelLimits(t *testing.T) {
 		t.Errorf("a label that is too long: got error %v", err)
 	}
 
-	table, err = NewLabelTable(testParams, labelRand(), 25, testLabel)
+	table, err = NewLabelTable(testParams, labelRand(), labelRand(), 25, testLabel)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,7 +369,7 @@ func TestLabelBatches(t *testing.T) {
 	p := LabelParams{LabelLen: 500, Slots: 200, Rows: 5000}
 	r := newRan(t, 300, 300, 300)
 	rand := labelRand()
-	table, err := NewLabelTable(p, rand, 5000, func(record int) ([]byte, error) {
+	table, err := NewLabelTable(p, rand, rand, 5000, func(record int) ([]byte, error) {
 		return bytes.Repeat([]byte{byte(record)}, record%501), nil
 	})
 	if err != nil {
@@ -420,7 +420,7 @@ func TestLabelBatches(t *testing.T) {
 
 func BenchmarkLabelEntries(b *testing.B) {
 	r := newRan(b, 4096, 4096, 0)
-	table, err := NewLabelTable(LabelParams{LabelLen: 64, Slots: 4, Rows: 4096}, labelRand(), 4096, testLabel)
+	table, err := NewLabelTable(LabelParams{LabelLen: 64, Slots: 4, Rows: 4096}, labelRand(), labelRand(), 4096, testLabel)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -437,6 +437,63 @@ func BenchmarkLabelEntries(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/4096, "ns/entry")
+}
+
+// TestRowOpener opens the rows of two runs at once, of which one was read in
+// another process: its slots have been stored.
+func TestRowOpener(t *testing.T) {
+	ctx := context.Background()
+	first, second := newRan(t, 40, 50, 10), newRan(t, 40, 50, 12)
+	var slots []HitSlots
+	var rows []byte
+	want := 0
+	for _, r := range []*ran{first, second} {
+		var entries []byte
+		entries, rows, _ = sealed(t, r)
+		o := newOpener(t, r)
+		if o.EntriesDone() {
+			t.Fatal("done before the entries")
+		}
+		if err := o.Entries(ctx, entries); err != nil {
+			t.Fatal(err)
+		}
+		if !o.EntriesDone() {
+			t.Fatal("not done after the entries")
+		}
+		slots = append(slots, o.Slots()...)
+		want += len(r.res.Hits)
+	}
+	o, err := NewRowOpener(testParams, slots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Rows(ctx, rows); err != nil {
+		t.Fatal(err)
+	}
+	labels, err := o.Labels()
+	if err != nil || len(labels) != want {
+		t.Fatalf("%d labels, error %v", len(labels), err)
+	}
+	whole := newOpener(t, first)
+	entries, rows, _ := sealed(t, first)
+	openAll(t, whole, entries, rows)
+	once, err := whole.Labels()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range once {
+		if len(labels[i].Labels) != len(once[i].Labels) || labels[i].More != once[i].More {
+			t.Fatalf("hit %d differs", i)
+		}
+		for j := range once[i].Labels {
+			if !bytes.Equal(labels[i].Labels[j].Label, once[i].Labels[j].Label) {
+				t.Errorf("hit %d, label %d differs", i, j)
+			}
+		}
+	}
+	if _, err := NewRowOpener(testParams, []HitSlots{{Slots: []LabelSlot{{Row: uint32(testParams.Rows)}}}}); err == nil {
+		t.Error("a row beyond the table is taken")
+	}
 }
 
 // FuzzOpener feeds a hit's slots with whatever an entry may hold.

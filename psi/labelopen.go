@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 )
 
 // RecordLabel is the sender's label of one of its records.
@@ -78,6 +79,62 @@ func NewLabelOpener(p LabelParams, run []byte, tags int, res *Result) (*LabelOpe
 			return nil, errors.New("psi: labels need the outputs of a run that kept them")
 		}
 		o.byPosition[h.Position] = openHit{i, h.Full}
+	}
+	return o, nil
+}
+
+// LabelSlot points to a row and opens it.
+type LabelSlot struct {
+	Row uint32
+	Key [recordKeyLen]byte
+}
+
+// HitSlots is what the entry of one hit says, enough to open its labels later.
+type HitSlots struct {
+	Slots []LabelSlot
+	// More and Broken are as in HitLabels.
+	More, Broken bool
+}
+
+// EntriesDone reports whether all entries have come.
+func (o *LabelOpener) EntriesDone() bool { return o.err == nil && o.entries == o.tags }
+
+// Slots returns what the entries say of each hit, in the order of the result's,
+// once EntriesDone. It serves a session of several runs, whose rows follow once,
+// after the last run: see NewRowOpener.
+func (o *LabelOpener) Slots() []HitSlots {
+	out := make([]HitSlots, len(o.labels))
+	for i, l := range o.labels {
+		out[i] = HitSlots{Slots: make([]LabelSlot, len(l.Labels)), More: l.More, Broken: l.Broken}
+	}
+	for row, slots := range o.rows {
+		for _, s := range slots {
+			out[s.hit].Slots[s.label] = LabelSlot{row, s.key}
+		}
+	}
+	return out
+}
+
+// NewRowOpener returns an opener that takes rows only, for the hits of runs whose
+// entries have been read.
+func NewRowOpener(p LabelParams, hits []HitSlots) (*LabelOpener, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	o := &LabelOpener{p: p, rowAD: newAssociated(domainRow, p.Associated, nil),
+		labels: make([]HitLabels, len(hits)), rows: make(map[uint32][]openSlot, len(hits))}
+	for i, h := range hits {
+		o.labels[i].More = h.More
+		if h.Broken {
+			o.breaks(i)
+		}
+		for l, s := range h.Slots {
+			if int64(s.Row) >= int64(p.Rows) {
+				return nil, fmt.Errorf("psi: hit %d points to row %d of %d", i, s.Row, p.Rows)
+			}
+			o.labels[i].Labels = append(o.labels[i].Labels, RecordLabel{Row: s.Row})
+			o.rows[s.Row] = append(o.rows[s.Row], openSlot{i, l, s.Key})
+		}
 	}
 	return o, nil
 }

@@ -28,7 +28,11 @@ type LabelTable struct {
 // NewLabelTable returns the table of so many records, at most p.Rows, whose
 // labels the function label returns. Labels are asked for by the batch, in the
 // order of rows.
-func NewLabelTable(p LabelParams, rand io.Reader, records int, label func(record int) ([]byte, error)) (*LabelTable, error) {
+//
+// The order of rows and the keys of records come from layout: a session that
+// seals its entries in several attempts draws them from one stream. What rows
+// are filled with, nonces above all, comes from rand and is never repeated.
+func NewLabelTable(p LabelParams, layout, rand io.Reader, records int, label func(record int) ([]byte, error)) (*LabelTable, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
@@ -39,11 +43,11 @@ func NewLabelTable(p LabelParams, rand io.Reader, records int, label func(record
 		p: p, rand: rand, records: records, label: label,
 		ad: newAssociated(domainRow, p.Associated, nil),
 	}
-	if _, err := io.ReadFull(rand, t.seed[:]); err != nil {
+	if _, err := io.ReadFull(layout, t.seed[:]); err != nil {
 		return nil, fmt.Errorf("psi: reading randomness: %w", err)
 	}
 	var err error
-	if t.row, err = Permutation(rand, p.Rows); err != nil {
+	if t.row, err = Permutation(layout, p.Rows); err != nil {
 		return nil, err
 	}
 	t.record = make([]uint32, p.Rows)

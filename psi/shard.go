@@ -69,16 +69,17 @@ type ShardOptions struct {
 	Finished func(shard int)
 }
 
-// cut assigns items to shards.
-type cut struct {
+// Cut assigns a party's items to shards.
+type Cut struct {
 	sharding Sharding
 	items    []Item
 	// order holds the items' indices by shard, starts where each begins.
 	order, starts []uint32
 }
 
-func newCut(s Sharding, p *Params, items []Item) *cut {
-	c := &cut{sharding: s, items: items}
+// NewCut cuts items by a hash under the session of p.
+func NewCut(s Sharding, p *Params, items []Item) *Cut {
+	c := &Cut{sharding: s, items: items}
 	if s.Shards == 1 {
 		return c
 	}
@@ -112,9 +113,10 @@ func newCut(s Sharding, p *Params, items []Item) *cut {
 	return c
 }
 
-// shard returns the items of a shard, padded to size with random ones, and the
-// index of the item at each place that is not padding.
-func (c *cut) shard(i, size int, rand io.Reader) ([]Item, []uint32, error) {
+// Shard returns the items of a shard, padded to size with random ones, and the
+// index of the item at each place that is not padding; nil, for each its own,
+// where there is one shard.
+func (c *Cut) Shard(i, size int, rand io.Reader) ([]Item, []uint32, error) {
 	if c.order == nil {
 		return c.items, nil, nil
 	}
@@ -141,7 +143,7 @@ type sharded[P Party] struct {
 	p       Params
 	o       Options
 	so      ShardOptions
-	cut     *cut
+	cut     *Cut
 	size    int
 	shard   int
 	party   P
@@ -161,7 +163,7 @@ func newSharded[P Party](p Params, s Sharding, size int, items []Item, want int,
 	case so.Rand == nil:
 		return nil, errors.New("psi: no source of randomness")
 	}
-	return &sharded[P]{p: p, o: o, so: so, cut: newCut(s, &p, items), size: size, shard: so.First}, nil
+	return &sharded[P]{p: p, o: o, so: so, cut: NewCut(s, &p, items), size: size, shard: so.First}, nil
 }
 
 // advance starts the shard that is next, and takes those that are done.
@@ -189,7 +191,7 @@ func (s *sharded[P]) advance() error {
 func (s *sharded[P]) begin() error {
 	o := s.o
 	o.Rand = s.so.Rand(s.shard)
-	items, order, err := s.cut.shard(s.shard, s.size, o.Rand)
+	items, order, err := s.cut.Shard(s.shard, s.size, o.Rand)
 	if err != nil {
 		return err
 	}

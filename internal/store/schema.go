@@ -107,6 +107,14 @@ CREATE TABLE approvals (
 	UNIQUE (session, public_key)
 ) STRICT, WITHOUT ROWID;
 
+-- What a session has of its finished shards, sealed by the caller, until it ends.
+CREATE TABLE shards (
+	session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+	n       INTEGER NOT NULL,
+	data    BLOB NOT NULL,
+	PRIMARY KEY (session, n)
+) STRICT, WITHOUT ROWID;
+
 -- A charge outlives its session: the budget counts it for a day.
 CREATE TABLE charges (
 	id        INTEGER PRIMARY KEY,

@@ -207,6 +207,9 @@ func (tx *Tx) SetSessionState(id string, from []string, to string, at time.Time,
 func (tx *Tx) saveSession(s Session, id, state string, at time.Time) error {
 	if isFinal(state) {
 		s.SealedSeed = nil
+		if _, err := tx.exec("shards of session "+short(id), `DELETE FROM shards WHERE session = ?`, id); err != nil {
+			return err
+		}
 	}
 	return tx.execOne("session "+short(id), `UPDATE sessions SET state = ?, user = ?, purpose = ?, case_number = ?,
 		proposal = ?, own_size = ?, peer_size = ?, commitment = ?, peer_commitment = ?, sealed_seed = ?, source = ?,
@@ -214,6 +217,39 @@ func (tx *Tx) saveSession(s Session, id, state string, at time.Time) error {
 		WHERE id = ?`, state, s.User, s.Purpose, s.Case, s.Proposal, s.OwnSize, s.PeerSize, s.Commitment,
 		s.PeerCommitment, s.SealedSeed, s.Source, millis(at), s.TranscriptHash, s.Outcome, s.Detail, s.Count,
 		millis(s.ResultsExpire), millis(s.RecordExpires), id)
+}
+
+// PutShard keeps what a running session has of finished shard n, from 0: the
+// next one, or one that is done again, which drops those after it. It lasts
+// until the session reaches a final state.
+func (tx *Tx) PutShard(session string, n int, data []byte) error {
+	what := fmt.Sprintf("shard %d of session %s", n, short(session))
+	s, err := tx.Session(session)
+	if err != nil {
+		return err
+	}
+	if s.State != SessionRunning {
+		return fmt.Errorf("store: %s: the session is %s, want running: %w", what, s.State, ErrState)
+	}
+	if _, err := tx.exec(what, `DELETE FROM shards WHERE session = ? AND n >= ?`, session, n); err != nil {
+		return err
+	}
+	var have int
+	if err := tx.q.QueryRow(`SELECT count(*) FROM shards WHERE session = ?`, session).Scan(&have); err != nil {
+		return wrap(what, err)
+	}
+	if have != n {
+		return fmt.Errorf("store: %s: %d shards are finished: %w", what, have, ErrConflict)
+	}
+	_, err = tx.exec(what, `INSERT INTO shards (session, n, data) VALUES (?, ?, ?)`, session, n, data)
+	return err
+}
+
+// Shards returns what the session has of its finished shards, in order.
+func (r Reader) Shards(session string) ([][]byte, error) {
+	return list(r, "shards of session "+short(session), func(rows *sql.Rows) (b []byte, err error) {
+		return b, rows.Scan(&b)
+	}, `SELECT data FROM shards WHERE session = ? ORDER BY n`, session)
 }
 
 func isFinal(state string) bool { return len(next[state]) == 0 }

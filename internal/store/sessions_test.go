@@ -397,3 +397,40 @@ func TestScrubWaitsForReaders(t *testing.T) {
 	_, err = s.ExpireResults(t0)
 	must(t, err)
 }
+
+func TestShards(t *testing.T) {
+	t.Parallel()
+	s := seeded(t)
+	put := func(n int, data string) error {
+		return s.Update(func(tx *Tx) error { return tx.PutShard(sid(1), n, []byte(data)) })
+	}
+	want := func(shards ...string) {
+		t.Helper()
+		got, err := s.Shards(sid(1))
+		must(t, err)
+		var text []string
+		for _, b := range got {
+			text = append(text, string(b))
+		}
+		if !slices.Equal(text, shards) {
+			t.Errorf("shards %q, want %q", text, shards)
+		}
+	}
+	newSession(t, s, sid(1), agrA, peerA, SessionApproved)
+	wantErr(t, put(0, "a"), ErrState, "approved")
+	_, err := begin(s, sid(1), Charge{At: t0}, anyLimits)
+	must(t, err)
+	wantErr(t, put(1, "b"), ErrConflict)
+	must(t, put(0, "a"))
+	must(t, put(1, "b"))
+	must(t, put(2, "c"))
+	want("a", "b", "c")
+	must(t, setState(s, sid(1), SessionRunning, SessionAborted))
+	want("a", "b", "c") // an aborted session may go on
+	_, err = begin(s, sid(1), Charge{At: t0}, anyLimits)
+	must(t, err)
+	must(t, put(1, "B"))
+	want("a", "B")
+	must(t, s.Update(func(tx *Tx) error { return tx.FinishSession(sid(1), Finish{At: t0}, nil) }))
+	want()
+}

@@ -901,14 +901,15 @@ func (x *Decision) GetSignature() *Signature {
 
 // Start fixes a side's input for an attempt.
 type Start struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Session       []byte                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
-	Attempt       uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`      // from 1
-	Items         uint64                 `protobuf:"varint,3,opt,name=items,proto3" json:"items,omitempty"`          // after padding
-	Records       uint64                 `protobuf:"varint,4,opt,name=records,proto3" json:"records,omitempty"`      // labelled records after padding; 0 without labels
-	Commitment    []byte                 `protobuf:"bytes,5,opt,name=commitment,proto3" json:"commitment,omitempty"` // 32 bytes
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Session        []byte                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Attempt        uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`                                     // from 1
+	Items          uint64                 `protobuf:"varint,3,opt,name=items,proto3" json:"items,omitempty"`                                         // after padding
+	Records        uint64                 `protobuf:"varint,4,opt,name=records,proto3" json:"records,omitempty"`                                     // labelled records after padding; 0 without labels
+	Commitment     []byte                 `protobuf:"bytes,5,opt,name=commitment,proto3" json:"commitment,omitempty"`                                // 32 bytes
+	FinishedShards uint32                 `protobuf:"varint,6,opt,name=finished_shards,json=finishedShards,proto3" json:"finished_shards,omitempty"` // of earlier attempts
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Start) Reset() {
@@ -974,6 +975,13 @@ func (x *Start) GetCommitment() []byte {
 		return x.Commitment
 	}
 	return nil
+}
+
+func (x *Start) GetFinishedShards() uint32 {
+	if x != nil {
+		return x.FinishedShards
+	}
+	return 0
 }
 
 // Engine is one message of the engine.
@@ -1341,7 +1349,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATE_ACCEPTED\x10\x01\x12\x11\n" +
-	"\rSTATE_PENDING\x10\x02\"\x8b\x01\n" +
+	"\rSTATE_PENDING\x10\x02\"\xb4\x01\n" +
 	"\x05Start\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x14\n" +
@@ -1349,7 +1357,8 @@ const file_wire_proto_rawDesc = "" +
 	"\arecords\x18\x04 \x01(\x04R\arecords\x12\x1e\n" +
 	"\n" +
 	"commitment\x18\x05 \x01(\fR\n" +
-	"commitment\"6\n" +
+	"commitment\x12'\n" +
+	"\x0ffinished_shards\x18\x06 \x01(\rR\x0efinishedShards\"6\n" +
 	"\x06Engine\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\"!\n" +
