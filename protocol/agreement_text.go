@@ -47,6 +47,9 @@ func (a *Agreement) WriteText(w io.Writer) error {
 		p.line("Smallest set", fmt.Sprintf("%d records (self-declared: each node checks its own data)", a.Caps.MinRecords))
 	}
 	p.line("Engine", fmt.Sprintf("%s, %s", a.Engine, a.Security))
+	if a.ShardItems > 0 {
+		p.line("Shards", fmt.Sprintf("about %d items at a time; a cut session goes on after the last one finished", a.ShardItems))
+	}
 	p.raw("\nRules (%s, %s)\n", a.Rules.Name, a.Normalisation)
 	for i := range a.Rules.Rules {
 		r := &a.Rules.Rules[i]

@@ -36,6 +36,7 @@ type draftCmd struct {
 	Padding         string        `default:"pow2" enum:"exact,pow2,cap" help:"How set sizes are hidden: exact, pow2 or cap."`
 	LabelBytes      int           `default:"64" placeholder:"N" help:"Length of the reference that a hit opens; 0 for none (default ${default})."`
 	LabelSlots      int           `default:"4" placeholder:"N" help:"How many records one match key may open (default ${default})."`
+	ShardItems      int64         `default:"1048576" placeholder:"N" help:"How many items run at a time, so that memory is bounded and a cut session goes on; 0 for all (default ${default})."`
 	ItemsPerSession int64         `default:"4194304" placeholder:"N" help:"Cap on items a session, after padding (default ${default})."`
 	ItemsPerDay     int64         `placeholder:"N" help:"Cap on items in 24 hours; default four sessions' worth."`
 	SessionsPerDay  int64         `default:"24" placeholder:"N" help:"Cap on sessions in 24 hours (default ${default})."`
@@ -117,7 +118,7 @@ func (c *draftCmd) draft(us, peer protocol.Party) (*protocol.Agreement, error) {
 	a := &protocol.Agreement{
 		Version: protocol.AgreementVersion, Title: c.Title, Parties: [2]protocol.Party{us, peer},
 		Purpose: c.Purpose, LegalBasis: c.LegalBasis, Compartment: c.Compartment,
-		Modes: c.Modes, Rules: rules, Normalisation: records.NormalisationVersion(), Canary: canary,
+		ShardItems: c.ShardItems, Modes: c.Modes, Rules: rules, Normalisation: records.NormalisationVersion(), Canary: canary,
 		Engine: engine, Security: security, Padding: protocol.Padding(c.Padding),
 		Caps: protocol.Caps{ItemsPerSession: c.ItemsPerSession, ItemsPerDay: c.ItemsPerDay,
 			SessionsPerDay: c.SessionsPerDay, MinRecords: c.MinRecords},
