@@ -443,7 +443,7 @@ func TestMutual(t *testing.T) {
 
 	lp := psi.LabelParams{Associated: []byte("x"), LabelLen: 8, Slots: 1, Rows: len(ys)}
 	rand := stream("labels")
-	table, err := psi.NewLabelTable(lp, rand, len(ys), func(i int) ([]byte, error) { return ys[i][:8], nil })
+	table, err := psi.NewLabelTable(lp, rand, rand, len(ys), func(i int) ([]byte, error) { return ys[i][:8], nil })
 	if err != nil {
 		t.Fatal(err)
 	}
