@@ -22,7 +22,13 @@ type evaluateCmd struct {
 	Rules    string         `default:"${default_rules}" placeholder:"NAME|FILE" help:"A rule set: ${rule_sets}, or a file (default ${default})."`
 	MappingA string         `type:"path" placeholder:"FILE" help:"Which column of A feeds which field."`
 	MappingB string         `type:"path" placeholder:"FILE" help:"Which column of B feeds which field."`
-	OnBadRow records.Policy `default:"fail" enum:"fail,skip,keep" placeholder:"POLICY" help:"What to do with a row that has a bad value: fail, skip, or keep it without the value."`
+	OnBadRow records.Policy `default:"keep" enum:"fail,skip,keep" placeholder:"POLICY" help:"What to do with a row that has a bad value: fail, skip, or keep it without the value (default ${default}, so that no record is missing from the measure)."`
+	Without  []string       `placeholder:"RULE" help:"Leave these rules out of the set."`
+	Compare  []string       `placeholder:"NAME|FILE" help:"Measure these rule sets too, on the same records."`
+	OneToOne bool           `help:"Keep the best pair of each record only."`
+	Plot     string         `type:"path" placeholder:"FILE" help:"Draw recall and precision against a threshold of the score here, as SVG."`
+	Review   string         `type:"path" placeholder:"FILE" help:"Write a blind review sheet here: pairs in random order, with the records of both sides and without scores, for a person to label. A sheet with y in the column same is a file for --truth."`
+	Sample   int            `default:"200" placeholder:"N" help:"Pairs on a review sheet, drawn from those found (default ${default})."`
 	Out      string         `type:"path" placeholder:"FILE" help:"Write the pairs found here, as CSV: id_a, id_b, rules, verdict."`
 	Missed   string         `type:"path" placeholder:"FILE" help:"Write the true pairs that no rule found here, as CSV: id_a, id_b."`
 	Force    bool           `help:"Replace the files if they exist."`
@@ -35,6 +41,10 @@ type evaluationView struct {
 	Normalisation string          `json:"normalisation"`
 	InputA        *records.Report `json:"input_a"`
 	InputB        *records.Report `json:"input_b"`
+	// Compared are the sets of --compare.
+	Compared []comparedView `json:"compared,omitempty"`
+	// Sweep is the evaluation at thresholds of the score, with --plot.
+	Sweep []records.SweepPoint `json:"sweep,omitempty"`
 }
 
 // defaultRules is the shipped set that commands take where none is named.
@@ -50,20 +60,12 @@ func (c *evaluateCmd) Run(app *App) error {
 	if c.MaxPairs <= 0 {
 		return usagef("--max-pairs is not above zero")
 	}
-	for _, path := range []string{c.Out, c.Missed} {
-		if path == "" {
-			continue
-		}
-		if err := checkNew(path, c.Force); err != nil { // before the work is done
-			return err
-		}
+	if err := c.checkFiles(); err != nil {
+		return err
 	}
-	if c.Out != "" && c.Out == c.Missed {
-		return usagef("--out and --missed name the same file")
-	}
-	rules, err := loadRules(c.Rules)
+	rules, err := c.loadRules()
 	if err != nil {
-		return &usageError{err}
+		return err
 	}
 	truth, err := readPairs(c.Truth)
 	if err != nil {
@@ -76,17 +78,14 @@ func (c *evaluateCmd) Run(app *App) error {
 		}
 	}
 	v := &evaluationView{Normalisation: records.NormalisationVersion()}
-	a, inputA, err := app.index(rules, "A", c.A, c.MappingA, c.OnBadRow)
+	a, b, err := c.evaluate(app, rules, truth, ignore, v)
 	if err != nil {
 		return err
 	}
-	b, inputB, err := app.index(rules, "B", c.B, c.MappingB, c.OnBadRow)
-	if err != nil {
-		return err
-	}
-	v.InputA, v.InputB = inputA, inputB
-	if v.Evaluation, err = records.Evaluate(a, b, truth, ignore, c.MaxPairs); err != nil {
-		return withHint(err, "take stronger rules, or allow more with --max-pairs")
+	for _, name := range c.Compare {
+		if err := c.compare(app, name, truth, ignore, v); err != nil {
+			return err
+		}
 	}
 	switch {
 	case v.Evaluation.Truth == 0:
@@ -94,7 +93,7 @@ func (c *evaluateCmd) Run(app *App) error {
 	case v.UnknownTruth == v.Evaluation.Truth:
 		v.Warnings = append(v.Warnings, "not one true pair names a record on each side: are --a and --b in each other's place?")
 	}
-	if err := c.write(a, b, v.Evaluation); err != nil {
+	if err := c.write(app, a, b, v); err != nil {
 		return err
 	}
 	return app.print(v, func(w io.Writer) { v.writeText(w, rules) })
@@ -128,20 +127,6 @@ func (a *App) index(rules *records.RuleSet, side, data, mapping string, policy r
 		err = fmt.Errorf("side %s: %w", side, err)
 	}
 	return x, report, err
-}
-
-// write writes the files of pairs.
-func (c *evaluateCmd) write(a, b *records.Index, e *records.Evaluation) error {
-	if c.Out != "" {
-		err := createFile(c.Out, c.Force, func(w io.Writer) error { return writeFound(w, a, b, e) })
-		if err != nil {
-			return err
-		}
-	}
-	if c.Missed == "" {
-		return nil
-	}
-	return createFile(c.Missed, c.Force, func(w io.Writer) error { return writeMissed(w, e) })
 }
 
 func writeFound(w io.Writer, a, b *records.Index, e *records.Evaluation) error {
@@ -187,6 +172,8 @@ func (v *evaluationView) writeText(w io.Writer, rules *records.RuleSet) {
 	}
 	rows = append(rows, scoreRow("any of them", v.Score))
 	table(w, []string{"RULE", "RECALL", "PRECISION", "F1", "TRUE", "FALSE", "MISSED", "IGNORED", "PAIRS", "KEYS A", "KEYS B"}, rows)
+	v.writeGroups(w)
+	v.writeCompared(w)
 	fmt.Fprintln(w, "\nA false pair would be disclosed in a session like a true one. Keys are means a record.")
 	for _, warning := range v.Warnings {
 		fmt.Fprintf(w, "warning: %s\n", warning)

@@ -32,16 +32,20 @@ type ruleSetView struct {
 	Records       int      `json:"records,omitempty"`
 	Cut           int      `json:"cut,omitempty"`
 	KeysPerRecord *float64 `json:"keys_per_record,omitempty"`
-	Warnings      []string `json:"warnings,omitempty"`
+	// Sizes are the numbers of records that ExpectedFalse is for.
+	Sizes    *[2]int64 `json:"sizes,omitempty"`
+	Warnings []string  `json:"warnings,omitempty"`
 }
 
 // ruleView is one rule. Domain is how many keys someone must try to find every
 // one that the rule could derive, an order of magnitude.
 type ruleView struct {
-	ID            string   `json:"id"`
-	Match         string   `json:"match"`
-	Sentence      string   `json:"sentence"`
-	Domain        float64  `json:"domain"`
+	ID       string  `json:"id"`
+	Match    string  `json:"match"`
+	Sentence string  `json:"sentence"`
+	Domain   float64 `json:"domain"`
+	// ExpectedFalse estimates the false pairs at the sizes.
+	ExpectedFalse *float64 `json:"expected_false,omitempty"`
 	Weak          bool     `json:"weak"`
 	KeysPerRecord *float64 `json:"keys_per_record,omitempty"`
 }
@@ -111,6 +115,7 @@ func (c *rulesShowCmd) Run(app *App) error {
 
 type rulesExplainCmd struct {
 	Set      string         `arg:"" placeholder:"NAME|FILE" help:"A rule set: ${rule_sets}, or a file."`
+	Sizes    []int64        `placeholder:"A,B" help:"Records on each side, to estimate false pairs for (default: what the set is meant for)."`
 	Data     string         `placeholder:"FILE|URL" help:"Records to count the keys of: CSV, JSON Lines, SQLite or postgres://."`
 	Mapping  string         `type:"path" placeholder:"FILE" help:"Which column of --data feeds which field."`
 	OnBadRow records.Policy `default:"fail" enum:"fail,skip,keep" placeholder:"POLICY" help:"What to do with a row that has a bad value: fail, skip, or keep it without the value."`
@@ -122,6 +127,9 @@ func (c *rulesExplainCmd) Run(app *App) error {
 		return &usageError{err}
 	}
 	v := viewRules(rs)
+	if err := c.estimate(rs, v); err != nil {
+		return err
+	}
 	if c.Data != "" {
 		if err := c.measure(app, rs, v); err != nil {
 			return err
@@ -130,6 +138,29 @@ func (c *rulesExplainCmd) Run(app *App) error {
 		return usagef("--mapping is of use with --data only")
 	}
 	return app.print(v, func(w io.Writer) { v.writeText(w) })
+}
+
+// estimate adds the false pairs to expect.
+func (c *rulesExplainCmd) estimate(rs *records.RuleSet, v *ruleSetView) error {
+	sizes := rs.MeantFor
+	if len(c.Sizes) > 0 {
+		if len(c.Sizes) != 2 || c.Sizes[0] <= 0 || c.Sizes[1] <= 0 {
+			return usagef("--sizes wants two numbers of records above zero, such as 100000,100000")
+		}
+		sizes = [2]int64(c.Sizes)
+	}
+	if sizes[0] == 0 || sizes[1] == 0 {
+		return nil
+	}
+	e, err := rs.Explain(sizes[0], sizes[1])
+	if err != nil {
+		return err
+	}
+	v.Sizes, v.Warnings = &sizes, e.Warnings
+	for i := range v.Rules {
+		v.Rules[i].ExpectedFalse = &e.Rules[i].ExpectedFalse
+	}
+	return nil
 }
 
 // measure counts the keys that the rules derive from the data.
@@ -170,6 +201,9 @@ func (v *ruleSetView) writeText(w io.Writer) {
 		fmt.Fprintf(w, "\n%s: %s\n", r.ID, r.Match)
 		fmt.Fprintf(w, "  %s\n", r.Sentence)
 		fmt.Fprintf(w, "  Whoever tries all its keys tries about 10^%.0f.\n", math.Log10(max(r.Domain, 1)))
+		if r.ExpectedFalse != nil {
+			fmt.Fprintf(w, "  About %s false pairs are to be expected between %d and %d records of different people.\n", records.Figure(*r.ExpectedFalse), v.Sizes[0], v.Sizes[1])
+		}
 		if r.KeysPerRecord != nil {
 			fmt.Fprintf(w, "  %.2f keys a record.\n", *r.KeysPerRecord)
 		}

@@ -137,6 +137,18 @@ func parsePairs(r io.Reader) ([][2]string, error) {
 // false positive. More than maxPairs pairs are an error; 0 means
 // DefaultMaxPairs.
 func Evaluate(a, b *Index, truth, ignore [][2]string, maxPairs int) (*Evaluation, error) {
+	return evaluate(a, b, truth, ignore, maxPairs, func(found []FoundPair) []FoundPair { return found })
+}
+
+// EvaluateOneToOne is Evaluate of what OneToOne keeps.
+func EvaluateOneToOne(a, b *Index, truth, ignore [][2]string, maxPairs int) (*Evaluation, error) {
+	return evaluate(a, b, truth, ignore, maxPairs, func(found []FoundPair) []FoundPair {
+		kept, _ := OneToOne(found)
+		return kept
+	})
+}
+
+func evaluate(a, b *Index, truth, ignore [][2]string, maxPairs int, keep func([]FoundPair) []FoundPair) (*Evaluation, error) {
 	if a.Rules().Hash() != b.Rules().Hash() {
 		return nil, errors.New("records: the two sides were indexed by different rule sets")
 	}
@@ -148,6 +160,7 @@ func Evaluate(a, b *Index, truth, ignore [][2]string, maxPairs int) (*Evaluation
 		return nil, err
 	}
 	scoreFound(a, b, found)
+	found = keep(found)
 	rs := a.Rules()
 	e := &Evaluation{RuleSet: rs.Name, RecordsA: a.Records(), RecordsB: b.Records(), CutA: a.Cut(), CutB: b.Cut(), Found: found}
 	idsA, idsB := recordsByID(a), recordsByID(b)

@@ -186,7 +186,7 @@ func (rs *RuleSet) Explain(sizeA, sizeB int64) (*Explanation, error) {
 			e.Warnings = append(e.Warnings, fmt.Sprintf("rule %q is weak: %s", r.ID, x.Weak))
 		}
 		if smaller := min(sizeA, sizeB); smaller > 0 && x.ExpectedFalse > falseShare*float64(smaller) {
-			e.Warnings = append(e.Warnings, fmt.Sprintf("rule %q: about %s false pairs are expected between %d and %d records", r.ID, figure(x.ExpectedFalse), sizeA, sizeB))
+			e.Warnings = append(e.Warnings, fmt.Sprintf("rule %q: about %s false pairs are expected between %d and %d records", r.ID, Figure(x.ExpectedFalse), sizeA, sizeB))
 		}
 		e.Rules = append(e.Rules, x)
 	}
@@ -213,17 +213,17 @@ func (e *Explanation) String() string {
 	fmt.Fprintf(&b, "Rule set %s, for %d x %d records. Two records match when any one rule holds.\n", e.Set, e.SizeA, e.SizeB)
 	for _, r := range e.Rules {
 		fmt.Fprintf(&b, "\n%s: %s\n  %s\n  %d keys for a plain record; about %.1g keys to try them all; about %s false pairs expected.\n",
-			r.ID, r.Match, r.Sentence, r.KeysPerRecord, r.Domain, figure(r.ExpectedFalse))
+			r.ID, r.Match, r.Sentence, r.KeysPerRecord, r.Domain, Figure(r.ExpectedFalse))
 	}
-	fmt.Fprintf(&b, "\nIn all: %d keys for a plain record, about %s false pairs expected. Estimates are rough; evaluate measures.\n", e.KeysPerRecord, figure(e.ExpectedFalse))
+	fmt.Fprintf(&b, "\nIn all: %d keys for a plain record, about %s false pairs expected. Estimates are rough; evaluate measures.\n", e.KeysPerRecord, Figure(e.ExpectedFalse))
 	for _, w := range e.Warnings {
 		fmt.Fprintf(&b, "warning: %s\n", w)
 	}
 	return b.String()
 }
 
-// figure prints an estimate with two digits.
-func figure(f float64) string {
+// Figure prints an estimate with two digits.
+func Figure(f float64) string {
 	if f >= 10 && f < 1e7 {
 		digits := math.Pow(10, math.Floor(math.Log10(f))-1)
 		return strconv.FormatFloat(math.Round(f/digits)*digits, 'f', -1, 64)

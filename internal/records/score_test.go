@@ -114,6 +114,20 @@ func TestOneToOne(t *testing.T) {
 	}
 }
 
+func TestEvaluateOneToOne(t *testing.T) {
+	t.Parallel()
+	a, b := scoredPair(t)
+	truth := [][2]string{{"a4", "b4"}, {"a6", "b6"}}
+	e, err := EvaluateOneToOne(a, b, truth, nil, 0)
+	// a1 and a5 tie for b1, so neither is taken.
+	if err != nil || e.TruePositives != 2 || e.FalsePositives != 0 || e.Pairs != 2 {
+		t.Errorf("got %+v, %v", e, err)
+	}
+	if all, err := Evaluate(a, b, truth, nil, 0); err != nil || all.FalsePositives != 2 {
+		t.Errorf("got %+v, %v", all, err)
+	}
+}
+
 func TestReviewSheet(t *testing.T) {
 	t.Parallel()
 	open := func(rows string) *Source {
