@@ -16,8 +16,8 @@ import (
 // several goroutines.
 type Encoder struct {
 	schema *Schema
-	keys   []byte
-	coders sync.Pool // of *coder
+	keys   secret.Bytes // those of all features
+	coders sync.Pool    // of *coder
 }
 
 // RecordError is a record that does not fit the schema. It names the column and
@@ -47,8 +47,9 @@ func NewEncoder(s *Schema, key secret.Bytes) (*Encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Encoder{schema: s, keys: keys}
-	e.coders.New = func() any { return newCoder(s, keys) }
+	e := &Encoder{schema: s, keys: secret.New(keys)}
+	clear(keys)
+	e.coders.New = func() any { return newCoder(s, e.keys.Expose()) }
 	return e, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/symbolon/symbolon/internal/secret"
@@ -99,11 +100,29 @@ func TestCacheLimit(t *testing.T) {
 				var f [16]uint64
 				h.insert(f[:], []byte(token), 5+round)
 				h.insert(f[:], []byte(token), 40)
+				if i%1000 == 0 {
+					h.insert(f[:], []byte(token), cacheWords+10)
+				}
 				if round == 1 && f != filters[token] {
 					t.Fatalf("hash %d: token %s sets other bits the second time", kind, token)
 				}
 				filters[token] = f
 			}
+		}
+	}
+}
+
+// TestEncoderHidesKeys prints an encoder.
+func TestEncoderHidesKeys(t *testing.T) {
+	e := testEncoder(t)
+	start := e.keys.Expose()[:4]
+	for _, verb := range []string{"%v", "%+v", "%x"} {
+		inside := strings.Trim(fmt.Sprintf(verb, start), "[]")
+		if text := fmt.Sprintf(verb, e); strings.Contains(text, inside) {
+			t.Errorf("%s of an encoder shows its keys", verb)
+		}
+		if text := fmt.Sprintf(verb, &struct{ keys []byte }{e.keys.Expose()}); !strings.Contains(text, inside) {
+			t.Errorf("%s of bare keys does not show them: this test can't fail", verb)
 		}
 	}
 }

@@ -67,11 +67,12 @@ func newHasher(kind hashKind, keys []byte, size int) hasher {
 	}
 }
 
-// cacheTokens bounds the tokens that a hasher remembers; longer ones than
-// cacheBytes rarely come back.
+// Bounds on what a hasher remembers: tokens, bytes of each, for longer ones
+// rarely come back, and words that BLAKE2b gave for each.
 const (
 	cacheTokens = 1 << 12
 	cacheBytes  = 32
+	cacheWords  = 1 << 8
 )
 
 // remember keeps the hashes of a token. It forgets all when it has too many.
@@ -160,15 +161,14 @@ func newBlakeHasher(key []byte, size int) *blakeHasher {
 }
 
 func (b *blakeHasher) insert(filter []uint64, token []byte, k int) {
-	found, ok := b.seen[string(token)]
+	found := b.seen[string(token)]
 	if len(found) < k {
 		for len(found) < k {
 			found = b.more(found, token)
 		}
-		ok = false
-	}
-	if !ok {
-		remember(b.seen, token, found)
+		if len(found) <= cacheWords {
+			remember(b.seen, token, found)
+		}
 	}
 	for _, v := range found[:k] {
 		w, mask := position(int(uint32(v) & b.mask))
