@@ -31,7 +31,7 @@ type demoCmd struct {
 
 // Rule sets and the counted rule of the demo's agreements.
 const (
-	demoRules           = "exact"
+	demoRules           = "standard"
 	demoCardinalityRule = "document"
 )
 
