@@ -57,26 +57,36 @@ func reduce(p0, p1, p2, p3 uint64) Element {
 	return Element{p0, p1}
 }
 
-// clmul64 returns the 128-bit product of two polynomials over GF(2).
+// clmul64 returns the 128-bit product of two polynomials over GF(2), by integer
+// products of words that hold one bit in four. With 60 bits of x at most 15
+// ones meet at a position, so that no carry reaches the next bit of the same
+// class; the four bits above are added by themselves. The idea is T. Pornin's,
+// "Constant-time Mul", bearssl.org.
 func clmul64(x, y uint64) (lo, hi uint64) {
-	// The high half of a product is the low half of the product of the
-	// reversed factors, reversed and shifted by one.
-	return clmulLow(x, y), bits.Reverse64(clmulLow(bits.Reverse64(x), bits.Reverse64(y))) >> 1
-}
-
-// clmulLow returns the low 64 bits of the product of two polynomials, by
-// integer products of words that hold one bit in four. At most 16 ones meet at
-// a position, and only at the topmost do 16, so no carry reaches the next bit
-// of the same word. See T. Pornin, "Constant-time Mul", bearssl.org.
-func clmulLow(x, y uint64) uint64 {
 	const m0, m1, m2, m3 = 0x1111111111111111, 0x2222222222222222, 0x4444444444444444, 0x8888888888888888
+	top := x >> 60
+	x &= 1<<60 - 1
 	x0, x1, x2, x3 := x&m0, x&m1, x&m2, x&m3
 	y0, y1, y2, y3 := y&m0, y&m1, y&m2, y&m3
-	z0 := x0*y0 ^ x1*y3 ^ x2*y2 ^ x3*y1
-	z1 := x0*y1 ^ x1*y0 ^ x2*y3 ^ x3*y2
-	z2 := x0*y2 ^ x1*y1 ^ x2*y0 ^ x3*y3
-	z3 := x0*y3 ^ x1*y2 ^ x2*y1 ^ x3*y0
-	return z0&m0 | z1&m1 | z2&m2 | z3&m3
+	h0, l0 := four(x0, y0, x1, y3, x2, y2, x3, y1)
+	h1, l1 := four(x0, y1, x1, y0, x2, y3, x3, y2)
+	h2, l2 := four(x0, y2, x1, y1, x2, y0, x3, y3)
+	h3, l3 := four(x0, y3, x1, y2, x2, y1, x3, y0)
+	lo = l0&m0 | l1&m1 | l2&m2 | l3&m3
+	hi = h0&m0 | h1&m1 | h2&m2 | h3&m3
+	t0, t1, t2, t3 := -(top & 1), -(top >> 1 & 1), -(top >> 2 & 1), -(top >> 3)
+	lo ^= t0&(y<<60) ^ t1&(y<<61) ^ t2&(y<<62) ^ t3&(y<<63)
+	hi ^= t0&(y>>4) ^ t1&(y>>3) ^ t2&(y>>2) ^ t3&(y>>1)
+	return lo, hi
+}
+
+// four adds four 128-bit products, bit by bit.
+func four(a, b, c, d, e, f, g, h uint64) (hi, lo uint64) {
+	h0, l0 := bits.Mul64(a, b)
+	h1, l1 := bits.Mul64(c, d)
+	h2, l2 := bits.Mul64(e, f)
+	h3, l3 := bits.Mul64(g, h)
+	return h0 ^ h1 ^ h2 ^ h3, l0 ^ l1 ^ l2 ^ l3
 }
 
 // Bytes returns the encoding of e.
