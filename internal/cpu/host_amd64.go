@@ -9,9 +9,11 @@ import "golang.org/x/sys/cpu"
 // Host returns what this machine has.
 func Host() Features {
 	x := &cpu.X86
+	aes := x.HasAVX2 && x.HasAES && x.HasPCLMULQDQ
 	return Features{
 		AVX2: x.HasAVX2,
-		AVX512: x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL &&
+		AES:  aes,
+		AVX512: aes && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL &&
 			x.HasAVX512VAES && x.HasAVX512VPCLMULQDQ && x.HasBMI2,
 		VPOPCNT: x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512VPOPCNTDQ,
 		// AVX2 is in leaf 7 itself, so that leaf exists.

@@ -14,3 +14,12 @@ func innerProductAVX512(sum *uint64, a *uint64, b *uint64, n int)
 // addPolyAVX512 adds to dst[i], for n points, the sum of coef[j]·x[i]^(j+1) over
 // j below degree, which is at least 1.
 func addPolyAVX512(dst *uint64, x *uint64, n int, coef *uint64, degree int)
+
+// mulAddAVX2 is mulAddAVX512 on narrow registers.
+func mulAddAVX2(dst *uint64, src *uint64, n int, c *uint64, cx *uint64)
+
+// innerProductAVX2 is innerProductAVX512 on narrow registers.
+func innerProductAVX2(sum *uint64, a *uint64, b *uint64, n int)
+
+// addPolyAVX2 is addPolyAVX512 on narrow registers.
+func addPolyAVX2(dst *uint64, x *uint64, n int, coef *uint64, degree int)

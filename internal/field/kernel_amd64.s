@@ -341,3 +341,335 @@ taildegree:
 done:
 	VZEROUPPER
 	RET
+
+// func mulAddAVX2(dst *uint64, src *uint64, n int, c *uint64, cx *uint64)
+// Requires: AVX, PCLMULQDQ
+TEXT ·mulAddAVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    n+16(FP), DX
+	MOVQ    c+24(FP), BX
+	VMOVDQU (BX), X0
+	MOVQ    cx+32(FP), BX
+	VMOVDQU (BX), X1
+	MOVQ    $0x00000087, BX
+	VMOVQ   BX, X2
+
+many:
+	CMPQ       DX, $0x04
+	JL         one
+	VMOVDQU    (CX), X3
+	VPCLMULQDQ $0x00, X0, X3, X4
+	VPCLMULQDQ $0x01, X1, X3, X6
+	VPXOR      X6, X4, X4
+	VPCLMULQDQ $0x10, X0, X3, X5
+	VPCLMULQDQ $0x11, X1, X3, X6
+	VPXOR      X6, X5, X5
+	VPCLMULQDQ $0x01, X2, X5, X6
+	VPSLLDQ    $0x08, X5, X5
+	VPXOR      X6, X4, X4
+	VPXOR      X5, X4, X4
+	VPXOR      (AX), X4, X4
+	VMOVDQU    X4, (AX)
+	VMOVDQU    16(CX), X3
+	VPCLMULQDQ $0x00, X0, X3, X4
+	VPCLMULQDQ $0x01, X1, X3, X6
+	VPXOR      X6, X4, X4
+	VPCLMULQDQ $0x10, X0, X3, X5
+	VPCLMULQDQ $0x11, X1, X3, X6
+	VPXOR      X6, X5, X5
+	VPCLMULQDQ $0x01, X2, X5, X6
+	VPSLLDQ    $0x08, X5, X5
+	VPXOR      X6, X4, X4
+	VPXOR      X5, X4, X4
+	VPXOR      16(AX), X4, X4
+	VMOVDQU    X4, 16(AX)
+	VMOVDQU    32(CX), X3
+	VPCLMULQDQ $0x00, X0, X3, X4
+	VPCLMULQDQ $0x01, X1, X3, X6
+	VPXOR      X6, X4, X4
+	VPCLMULQDQ $0x10, X0, X3, X5
+	VPCLMULQDQ $0x11, X1, X3, X6
+	VPXOR      X6, X5, X5
+	VPCLMULQDQ $0x01, X2, X5, X6
+	VPSLLDQ    $0x08, X5, X5
+	VPXOR      X6, X4, X4
+	VPXOR      X5, X4, X4
+	VPXOR      32(AX), X4, X4
+	VMOVDQU    X4, 32(AX)
+	VMOVDQU    48(CX), X3
+	VPCLMULQDQ $0x00, X0, X3, X4
+	VPCLMULQDQ $0x01, X1, X3, X6
+	VPXOR      X6, X4, X4
+	VPCLMULQDQ $0x10, X0, X3, X5
+	VPCLMULQDQ $0x11, X1, X3, X6
+	VPXOR      X6, X5, X5
+	VPCLMULQDQ $0x01, X2, X5, X6
+	VPSLLDQ    $0x08, X5, X5
+	VPXOR      X6, X4, X4
+	VPXOR      X5, X4, X4
+	VPXOR      48(AX), X4, X4
+	VMOVDQU    X4, 48(AX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x40, CX
+	SUBQ       $0x04, DX
+	JMP        many
+
+one:
+	TESTQ      DX, DX
+	JZ         done
+	VMOVDQU    (CX), X3
+	VPCLMULQDQ $0x00, X0, X3, X4
+	VPCLMULQDQ $0x01, X1, X3, X6
+	VPXOR      X6, X4, X4
+	VPCLMULQDQ $0x10, X0, X3, X5
+	VPCLMULQDQ $0x11, X1, X3, X6
+	VPXOR      X6, X5, X5
+	VPCLMULQDQ $0x01, X2, X5, X6
+	VPSLLDQ    $0x08, X5, X5
+	VPXOR      X6, X4, X4
+	VPXOR      X5, X4, X4
+	VPXOR      (AX), X4, X4
+	VMOVDQU    X4, (AX)
+	ADDQ       $0x10, AX
+	ADDQ       $0x10, CX
+	DECQ       DX
+	JMP        one
+
+done:
+	VZEROUPPER
+	RET
+
+// func innerProductAVX2(sum *uint64, a *uint64, b *uint64, n int)
+// Requires: AVX, PCLMULQDQ
+TEXT ·innerProductAVX2(SB), NOSPLIT, $0-32
+	MOVQ  sum+0(FP), AX
+	MOVQ  a+8(FP), CX
+	MOVQ  b+16(FP), DX
+	MOVQ  n+24(FP), BX
+	VPXOR X0, X0, X0
+	VPXOR X1, X1, X1
+	VPXOR X2, X2, X2
+
+many:
+	CMPQ       BX, $0x04
+	JL         one
+	VMOVDQU    (CX), X3
+	VMOVDQU    (DX), X4
+	VPCLMULQDQ $0x00, X4, X3, X5
+	VPXOR      X5, X0, X0
+	VPCLMULQDQ $0x01, X4, X3, X5
+	VPXOR      X5, X1, X1
+	VPCLMULQDQ $0x10, X4, X3, X5
+	VPXOR      X5, X1, X1
+	VPCLMULQDQ $0x11, X4, X3, X3
+	VPXOR      X3, X2, X2
+	VMOVDQU    16(CX), X3
+	VMOVDQU    16(DX), X4
+	VPCLMULQDQ $0x00, X4, X3, X5
+	VPXOR      X5, X0, X0
+	VPCLMULQDQ $0x01, X4, X3, X5
+	VPXOR      X5, X1, X1
+	VPCLMULQDQ $0x10, X4, X3, X5
+	VPXOR      X5, X1, X1
+	VPCLMULQDQ $0x11, X4, X3, X3
+	VPXOR      X3, X2, X2
+	VMOVDQU    32(CX), X3
+	VMOVDQU    32(DX), X4
+	VPCLMULQDQ $0x00, X4, X3, X5
+	VPXOR      X5, X0, X0
+	VPCLMULQDQ $0x01, X4, X3, X5
+	VPXOR      X5, X1, X1
+	VPCLMULQDQ $0x10, X4, X3, X5
+	VPXOR      X5, X1, X1
+	VPCLMULQDQ $0x11, X4, X3, X3
+	VPXOR      X3, X2, X2
+	VMOVDQU    48(CX), X3
+	VMOVDQU    48(DX), X4
+	VPCLMULQDQ $0x00, X4, X3, X5
+	VPXOR      X5, X0, X0
+	VPCLMULQDQ $0x01, X4, X3, X5
+	VPXOR      X5, X1, X1
+	VPCLMULQDQ $0x10, X4, X3, X5
+	VPXOR      X5, X1, X1
+	VPCLMULQDQ $0x11, X4, X3, X3
+	VPXOR      X3, X2, X2
+	ADDQ       $0x40, CX
+	ADDQ       $0x40, DX
+	SUBQ       $0x04, BX
+	JMP        many
+
+one:
+	TESTQ      BX, BX
+	JZ         done
+	VMOVDQU    (CX), X3
+	VMOVDQU    (DX), X4
+	VPCLMULQDQ $0x00, X4, X3, X5
+	VPXOR      X5, X0, X0
+	VPCLMULQDQ $0x01, X4, X3, X5
+	VPXOR      X5, X1, X1
+	VPCLMULQDQ $0x10, X4, X3, X5
+	VPXOR      X5, X1, X1
+	VPCLMULQDQ $0x11, X4, X3, X3
+	VPXOR      X3, X2, X2
+	ADDQ       $0x10, CX
+	ADDQ       $0x10, DX
+	DECQ       BX
+	JMP        one
+
+done:
+	VMOVDQU X0, (AX)
+	VMOVDQU X1, 16(AX)
+	VMOVDQU X2, 32(AX)
+	VZEROUPPER
+	RET
+
+// func addPolyAVX2(dst *uint64, x *uint64, n int, coef *uint64, degree int)
+// Requires: AVX, PCLMULQDQ
+TEXT ·addPolyAVX2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  n+16(FP), DX
+	MOVQ  coef+24(FP), BX
+	MOVQ  degree+32(FP), SI
+	SHLQ  $0x04, SI
+	ADDQ  BX, SI
+	MOVQ  $0x00000087, DI
+	VMOVQ DI, X0
+
+many:
+	CMPQ  DX, $0x04
+	JL    one
+	VPXOR X1, X1, X1
+	VPXOR X2, X2, X2
+	VPXOR X3, X3, X3
+	VPXOR X4, X4, X4
+	MOVQ  SI, DI
+
+manydegree:
+	SUBQ       $0x10, DI
+	VMOVDQU    (CX), X8
+	VPXOR      (DI), X1, X1
+	VPCLMULQDQ $0x00, X8, X1, X5
+	VPCLMULQDQ $0x01, X8, X1, X6
+	VPCLMULQDQ $0x10, X8, X1, X7
+	VPCLMULQDQ $0x11, X8, X1, X1
+	VPXOR      X7, X6, X6
+	VPSRLDQ    $0x08, X6, X7
+	VPXOR      X7, X1, X1
+	VPSLLDQ    $0x08, X6, X7
+	VPXOR      X7, X5, X5
+	VPCLMULQDQ $0x01, X0, X1, X7
+	VPSRLDQ    $0x08, X7, X6
+	VPXOR      X6, X1, X1
+	VPSLLDQ    $0x08, X7, X7
+	VPXOR      X7, X5, X5
+	VPCLMULQDQ $0x00, X0, X1, X7
+	VPXOR      X7, X5, X1
+	VMOVDQU    16(CX), X8
+	VPXOR      (DI), X2, X2
+	VPCLMULQDQ $0x00, X8, X2, X5
+	VPCLMULQDQ $0x01, X8, X2, X6
+	VPCLMULQDQ $0x10, X8, X2, X7
+	VPCLMULQDQ $0x11, X8, X2, X2
+	VPXOR      X7, X6, X6
+	VPSRLDQ    $0x08, X6, X7
+	VPXOR      X7, X2, X2
+	VPSLLDQ    $0x08, X6, X7
+	VPXOR      X7, X5, X5
+	VPCLMULQDQ $0x01, X0, X2, X7
+	VPSRLDQ    $0x08, X7, X6
+	VPXOR      X6, X2, X2
+	VPSLLDQ    $0x08, X7, X7
+	VPXOR      X7, X5, X5
+	VPCLMULQDQ $0x00, X0, X2, X7
+	VPXOR      X7, X5, X2
+	VMOVDQU    32(CX), X8
+	VPXOR      (DI), X3, X3
+	VPCLMULQDQ $0x00, X8, X3, X5
+	VPCLMULQDQ $0x01, X8, X3, X6
+	VPCLMULQDQ $0x10, X8, X3, X7
+	VPCLMULQDQ $0x11, X8, X3, X3
+	VPXOR      X7, X6, X6
+	VPSRLDQ    $0x08, X6, X7
+	VPXOR      X7, X3, X3
+	VPSLLDQ    $0x08, X6, X7
+	VPXOR      X7, X5, X5
+	VPCLMULQDQ $0x01, X0, X3, X7
+	VPSRLDQ    $0x08, X7, X6
+	VPXOR      X6, X3, X3
+	VPSLLDQ    $0x08, X7, X7
+	VPXOR      X7, X5, X5
+	VPCLMULQDQ $0x00, X0, X3, X7
+	VPXOR      X7, X5, X3
+	VMOVDQU    48(CX), X8
+	VPXOR      (DI), X4, X4
+	VPCLMULQDQ $0x00, X8, X4, X5
+	VPCLMULQDQ $0x01, X8, X4, X6
+	VPCLMULQDQ $0x10, X8, X4, X7
+	VPCLMULQDQ $0x11, X8, X4, X4
+	VPXOR      X7, X6, X6
+	VPSRLDQ    $0x08, X6, X7
+	VPXOR      X7, X4, X4
+	VPSLLDQ    $0x08, X6, X7
+	VPXOR      X7, X5, X5
+	VPCLMULQDQ $0x01, X0, X4, X7
+	VPSRLDQ    $0x08, X7, X6
+	VPXOR      X6, X4, X4
+	VPSLLDQ    $0x08, X7, X7
+	VPXOR      X7, X5, X5
+	VPCLMULQDQ $0x00, X0, X4, X7
+	VPXOR      X7, X5, X4
+	CMPQ       DI, BX
+	JNE        manydegree
+	VPXOR      (AX), X1, X1
+	VMOVDQU    X1, (AX)
+	VPXOR      16(AX), X2, X2
+	VMOVDQU    X2, 16(AX)
+	VPXOR      32(AX), X3, X3
+	VMOVDQU    X3, 32(AX)
+	VPXOR      48(AX), X4, X4
+	VMOVDQU    X4, 48(AX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x40, CX
+	SUBQ       $0x04, DX
+	JMP        many
+
+one:
+	TESTQ DX, DX
+	JZ    done
+	VPXOR X1, X1, X1
+	MOVQ  SI, DI
+
+onedegree:
+	SUBQ       $0x10, DI
+	VMOVDQU    (CX), X5
+	VPXOR      (DI), X1, X1
+	VPCLMULQDQ $0x00, X5, X1, X2
+	VPCLMULQDQ $0x01, X5, X1, X3
+	VPCLMULQDQ $0x10, X5, X1, X4
+	VPCLMULQDQ $0x11, X5, X1, X1
+	VPXOR      X4, X3, X3
+	VPSRLDQ    $0x08, X3, X4
+	VPXOR      X4, X1, X1
+	VPSLLDQ    $0x08, X3, X4
+	VPXOR      X4, X2, X2
+	VPCLMULQDQ $0x01, X0, X1, X4
+	VPSRLDQ    $0x08, X4, X3
+	VPXOR      X3, X1, X1
+	VPSLLDQ    $0x08, X4, X4
+	VPXOR      X4, X2, X2
+	VPCLMULQDQ $0x00, X0, X1, X4
+	VPXOR      X4, X2, X1
+	CMPQ       DI, BX
+	JNE        onedegree
+	VPXOR      (AX), X1, X1
+	VMOVDQU    X1, (AX)
+	ADDQ       $0x10, AX
+	ADDQ       $0x10, CX
+	DECQ       DX
+	JMP        one
+
+done:
+	VZEROUPPER
+	RET

@@ -19,9 +19,9 @@ func columnRows(f cpu.Features, rows []uint64, keys []field.Element, n int) {
 }
 
 func sumRows(f cpu.Features, values []field.Element, rows []uint64, sparse []field.Element) {
-	if !f.AVX512 || len(rows) == 0 {
+	if !f.AVX2 || len(rows) == 0 {
 		sumRowsGeneric(values, rows, sparse)
 		return
 	}
-	sumRowsAVX512(&values[0].Lo, &rows[0], len(rows), &sparse[0].Lo)
+	sumRowsAVX2(&values[0].Lo, &rows[0], len(rows), &sparse[0].Lo)
 }

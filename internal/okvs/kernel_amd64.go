@@ -8,5 +8,5 @@ package okvs
 // first lowest.
 func columnsAVX512(rows *uint64, keys *uint64, groups int, n uint64)
 
-// sumRowsAVX512 sets each of n values to the sum of the elements in its row's columns.
-func sumRowsAVX512(values *uint64, rows *uint64, n int, sparse *uint64)
+// sumRowsAVX2 sets each of n values to the sum of the elements in its row's columns.
+func sumRowsAVX2(values *uint64, rows *uint64, n int, sparse *uint64)

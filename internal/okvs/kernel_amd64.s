@@ -72,9 +72,9 @@ group:
 	VZEROUPPER
 	RET
 
-// func sumRowsAVX512(values *uint64, rows *uint64, n int, sparse *uint64)
+// func sumRowsAVX2(values *uint64, rows *uint64, n int, sparse *uint64)
 // Requires: AVX
-TEXT ·sumRowsAVX512(SB), NOSPLIT, $0-32
+TEXT ·sumRowsAVX2(SB), NOSPLIT, $0-32
 	MOVQ values+0(FP), AX
 	MOVQ rows+8(FP), CX
 	MOVQ n+16(FP), DX

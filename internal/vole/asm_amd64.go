@@ -13,19 +13,24 @@ import (
 type schedules [2 * 11 * 2]uint64
 
 func (s *schedules) expand(f cpu.Features, keys [2]field.Element) {
-	if f.AVX512 {
+	if f.AES {
 		expandKeyAES(&s[0], &keys[0].Lo)
 		expandKeyAES(&s[22], &keys[1].Lo)
 	}
 }
 
 func (g *prg) grow(f cpu.Features, nodes []field.Element, n int) (left, right field.Element) {
-	if !f.AVX512 || n == 0 {
-		return g.growGeneric(nodes, n)
-	}
 	var sums [2]field.Element
-	growAVX512(&nodes[0].Lo, n, len(nodes)-n, &g.schedules[0], &sums[0].Lo)
-	return sums[0], sums[1]
+	switch four := (len(nodes) - n) &^ 3; {
+	case f.AVX512 && n > 0:
+		growAVX512(&nodes[0].Lo, n, len(nodes)-n, &g.schedules[0], &sums[0].Lo)
+		return sums[0], sums[1]
+	case f.AES && four > 0:
+		growAVX2(&nodes[0].Lo, four, n, &g.schedules[0], &sums[0].Lo)
+		left, right = g.growFrom(nodes, n, four)
+		return left.Add(sums[0]), right.Add(sums[1])
+	}
+	return g.growFrom(nodes, n, 0)
 }
 
 // The numbers of outputs, or pairs, that one turn of a kernel finishes.
@@ -52,17 +57,17 @@ func convolvePairs(f cpu.Features, x []pair, masks []byte, lo int) {
 }
 
 func expand(f cpu.Features, out, x []field.Element, words []byte) {
-	if !f.AVX512 || len(out) == 0 {
+	if !f.AVX2 || len(out) == 0 {
 		expandGeneric(out, x, words)
 		return
 	}
-	gatherAVX512(&out[0].Lo, &x[0].Lo, &words[0], len(out), len(x))
+	gatherAVX2(&out[0].Lo, &x[0].Lo, &words[0], len(out), len(x))
 }
 
 func expandPairs(f cpu.Features, out0, out1 []field.Element, x []pair, words []byte) {
-	if !f.AVX512 || len(out0) == 0 {
+	if !f.AVX2 || len(out0) == 0 {
 		expandPairsGeneric(out0, out1, x, words)
 		return
 	}
-	gatherPairsAVX512(&out0[0].Lo, &out1[0].Lo, &x[0][0].Lo, &words[0], len(out0), len(x))
+	gatherPairsAVX2(&out0[0].Lo, &out1[0].Lo, &x[0][0].Lo, &words[0], len(out0), len(x))
 }

@@ -12,7 +12,7 @@ type schedules struct{}
 func (s *schedules) expand(cpu.Features, [2]field.Element) {}
 
 func (g *prg) grow(_ cpu.Features, nodes []field.Element, n int) (left, right field.Element) {
-	return g.growGeneric(nodes, n)
+	return g.growFrom(nodes, n, 0)
 }
 
 func convolve(_ cpu.Features, x []field.Element, masks []byte, lo int) { convolveGeneric(x, masks, lo) }

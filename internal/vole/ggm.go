@@ -42,11 +42,11 @@ func newPRG(binding []byte) *prg {
 	return g
 }
 
-// growGeneric replaces the first n nodes by the left children of them and appends the
-// right children up to len(nodes). It returns the sums of both.
-func (g *prg) growGeneric(nodes []field.Element, n int) (left, right field.Element) {
+// growFrom replaces nodes from to n-1 by their left children and puts their
+// right children n further on, up to len(nodes). It returns the sums of both.
+func (g *prg) growFrom(nodes []field.Element, n, from int) (left, right field.Element) {
 	var in, out [field.Size]byte
-	for i := range n {
+	for i := from; i < n; i++ {
 		x := nodes[i]
 		in = x.Bytes()
 		g.left.Encrypt(out[:], in[:])

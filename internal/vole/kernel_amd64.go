@@ -12,6 +12,10 @@ func expandKeyAES(schedule *uint64, key *uint64)
 // sums. Keys holds both key schedules.
 func growAVX512(nodes *uint64, n int, rights int, keys *uint64, sums *uint64)
 
+// growAVX2 is growAVX512 for n nodes, a multiple of four, that all have right
+// children, which go stride nodes on.
+func growAVX2(nodes *uint64, n int, stride int, keys *uint64, sums *uint64)
+
 // convolveAVX512 finishes 28·groups outputs from x on, which is followed by at
 // least 24 more elements. A mask takes four bytes.
 func convolveAVX512(x *uint64, masks *byte, groups int)
@@ -20,8 +24,8 @@ func convolveAVX512(x *uint64, masks *byte, groups int)
 // least 24 more. A mask takes four bytes and serves both elements of a pair.
 func convolvePairsAVX512(x *uint64, masks *byte, groups int)
 
-// gatherAVX512 adds to each output seven elements of x, which has n.
-func gatherAVX512(out *uint64, x *uint64, words *byte, rows int, n int)
+// gatherAVX2 adds to each output seven elements of x, which has n.
+func gatherAVX2(out *uint64, x *uint64, words *byte, rows int, n int)
 
-// gatherPairsAVX512 adds to each output seven elements of x, which has n.
-func gatherPairsAVX512(out0 *uint64, out1 *uint64, x *uint64, words *byte, rows int, n int)
+// gatherPairsAVX2 adds to each output seven elements of x, which has n.
+func gatherPairsAVX2(out0 *uint64, out1 *uint64, x *uint64, words *byte, rows int, n int)

@@ -318,6 +318,169 @@ done:
 	VZEROUPPER
 	RET
 
+// func growAVX2(nodes *uint64, n int, stride int, keys *uint64, sums *uint64)
+// Requires: AES, AVX
+TEXT ·growAVX2(SB), NOSPLIT, $0-40
+	MOVQ  nodes+0(FP), AX
+	MOVQ  n+8(FP), CX
+	MOVQ  stride+16(FP), DX
+	MOVQ  keys+24(FP), BX
+	SHLQ  $0x04, DX
+	ADDQ  AX, DX
+	VPXOR X0, X0, X0
+	VPXOR X1, X1, X1
+
+loop:
+	VMOVDQU     (AX), X2
+	VPXOR       (BX), X2, X3
+	VPXOR       176(BX), X2, X2
+	VMOVDQU     16(AX), X4
+	VPXOR       (BX), X4, X5
+	VPXOR       176(BX), X4, X4
+	VMOVDQU     32(AX), X6
+	VPXOR       (BX), X6, X7
+	VPXOR       176(BX), X6, X6
+	VMOVDQU     48(AX), X8
+	VPXOR       (BX), X8, X9
+	VPXOR       176(BX), X8, X8
+	VMOVDQU     16(BX), X10
+	VAESENC     X10, X3, X3
+	VAESENC     X10, X5, X5
+	VAESENC     X10, X7, X7
+	VAESENC     X10, X9, X9
+	VMOVDQU     192(BX), X10
+	VAESENC     X10, X2, X2
+	VAESENC     X10, X4, X4
+	VAESENC     X10, X6, X6
+	VAESENC     X10, X8, X8
+	VMOVDQU     32(BX), X10
+	VAESENC     X10, X3, X3
+	VAESENC     X10, X5, X5
+	VAESENC     X10, X7, X7
+	VAESENC     X10, X9, X9
+	VMOVDQU     208(BX), X10
+	VAESENC     X10, X2, X2
+	VAESENC     X10, X4, X4
+	VAESENC     X10, X6, X6
+	VAESENC     X10, X8, X8
+	VMOVDQU     48(BX), X10
+	VAESENC     X10, X3, X3
+	VAESENC     X10, X5, X5
+	VAESENC     X10, X7, X7
+	VAESENC     X10, X9, X9
+	VMOVDQU     224(BX), X10
+	VAESENC     X10, X2, X2
+	VAESENC     X10, X4, X4
+	VAESENC     X10, X6, X6
+	VAESENC     X10, X8, X8
+	VMOVDQU     64(BX), X10
+	VAESENC     X10, X3, X3
+	VAESENC     X10, X5, X5
+	VAESENC     X10, X7, X7
+	VAESENC     X10, X9, X9
+	VMOVDQU     240(BX), X10
+	VAESENC     X10, X2, X2
+	VAESENC     X10, X4, X4
+	VAESENC     X10, X6, X6
+	VAESENC     X10, X8, X8
+	VMOVDQU     80(BX), X10
+	VAESENC     X10, X3, X3
+	VAESENC     X10, X5, X5
+	VAESENC     X10, X7, X7
+	VAESENC     X10, X9, X9
+	VMOVDQU     256(BX), X10
+	VAESENC     X10, X2, X2
+	VAESENC     X10, X4, X4
+	VAESENC     X10, X6, X6
+	VAESENC     X10, X8, X8
+	VMOVDQU     96(BX), X10
+	VAESENC     X10, X3, X3
+	VAESENC     X10, X5, X5
+	VAESENC     X10, X7, X7
+	VAESENC     X10, X9, X9
+	VMOVDQU     272(BX), X10
+	VAESENC     X10, X2, X2
+	VAESENC     X10, X4, X4
+	VAESENC     X10, X6, X6
+	VAESENC     X10, X8, X8
+	VMOVDQU     112(BX), X10
+	VAESENC     X10, X3, X3
+	VAESENC     X10, X5, X5
+	VAESENC     X10, X7, X7
+	VAESENC     X10, X9, X9
+	VMOVDQU     288(BX), X10
+	VAESENC     X10, X2, X2
+	VAESENC     X10, X4, X4
+	VAESENC     X10, X6, X6
+	VAESENC     X10, X8, X8
+	VMOVDQU     128(BX), X10
+	VAESENC     X10, X3, X3
+	VAESENC     X10, X5, X5
+	VAESENC     X10, X7, X7
+	VAESENC     X10, X9, X9
+	VMOVDQU     304(BX), X10
+	VAESENC     X10, X2, X2
+	VAESENC     X10, X4, X4
+	VAESENC     X10, X6, X6
+	VAESENC     X10, X8, X8
+	VMOVDQU     144(BX), X10
+	VAESENC     X10, X3, X3
+	VAESENC     X10, X5, X5
+	VAESENC     X10, X7, X7
+	VAESENC     X10, X9, X9
+	VMOVDQU     320(BX), X10
+	VAESENC     X10, X2, X2
+	VAESENC     X10, X4, X4
+	VAESENC     X10, X6, X6
+	VAESENC     X10, X8, X8
+	VMOVDQU     160(BX), X10
+	VAESENCLAST X10, X3, X3
+	VAESENCLAST X10, X5, X5
+	VAESENCLAST X10, X7, X7
+	VAESENCLAST X10, X9, X9
+	VMOVDQU     336(BX), X10
+	VAESENCLAST X10, X2, X2
+	VAESENCLAST X10, X4, X4
+	VAESENCLAST X10, X6, X6
+	VAESENCLAST X10, X8, X8
+	VMOVDQU     (AX), X10
+	VPXOR       X10, X3, X3
+	VPXOR       X3, X0, X0
+	VMOVDQU     X3, (AX)
+	VPXOR       X10, X2, X2
+	VPXOR       X2, X1, X1
+	VMOVDQU     X2, (DX)
+	VMOVDQU     16(AX), X2
+	VPXOR       X2, X5, X5
+	VPXOR       X5, X0, X0
+	VMOVDQU     X5, 16(AX)
+	VPXOR       X2, X4, X4
+	VPXOR       X4, X1, X1
+	VMOVDQU     X4, 16(DX)
+	VMOVDQU     32(AX), X2
+	VPXOR       X2, X7, X7
+	VPXOR       X7, X0, X0
+	VMOVDQU     X7, 32(AX)
+	VPXOR       X2, X6, X6
+	VPXOR       X6, X1, X1
+	VMOVDQU     X6, 32(DX)
+	VMOVDQU     48(AX), X2
+	VPXOR       X2, X9, X9
+	VPXOR       X9, X0, X0
+	VMOVDQU     X9, 48(AX)
+	VPXOR       X2, X8, X8
+	VPXOR       X8, X1, X1
+	VMOVDQU     X8, 48(DX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, DX
+	SUBQ        $0x04, CX
+	JNZ         loop
+	MOVQ        sums+32(FP), AX
+	VMOVDQU     X0, (AX)
+	VMOVDQU     X1, 16(AX)
+	VZEROUPPER
+	RET
+
 // func convolveAVX512(x *uint64, masks *byte, groups int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·convolveAVX512(SB), NOSPLIT, $0-24
@@ -2790,9 +2953,9 @@ group:
 	VZEROUPPER
 	RET
 
-// func gatherAVX512(out *uint64, x *uint64, words *byte, rows int, n int)
+// func gatherAVX2(out *uint64, x *uint64, words *byte, rows int, n int)
 // Requires: AVX
-TEXT ·gatherAVX512(SB), NOSPLIT, $0-40
+TEXT ·gatherAVX2(SB), NOSPLIT, $0-40
 	MOVQ out+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ words+16(FP), DX
@@ -2844,9 +3007,9 @@ row:
 	VZEROUPPER
 	RET
 
-// func gatherPairsAVX512(out0 *uint64, out1 *uint64, x *uint64, words *byte, rows int, n int)
+// func gatherPairsAVX2(out0 *uint64, out1 *uint64, x *uint64, words *byte, rows int, n int)
 // Requires: AVX, AVX2
-TEXT ·gatherPairsAVX512(SB), NOSPLIT, $0-48
+TEXT ·gatherPairsAVX2(SB), NOSPLIT, $0-48
 	MOVQ out0+0(FP), AX
 	MOVQ out1+8(FP), CX
 	MOVQ x+16(FP), DX

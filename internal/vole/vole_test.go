@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/symbolon/symbolon/internal/cpu"
 	"github.com/symbolon/symbolon/internal/field"
 	"github.com/symbolon/symbolon/internal/hugepage"
 	"github.com/symbolon/symbolon/internal/oracle"
@@ -260,21 +261,23 @@ func TestTree(t *testing.T) {
 	}
 }
 
-// TestGrow compares the batched generator with crypto/aes.
+// TestGrow compares every tier of the generator with its plain twin.
 func TestGrow(t *testing.T) {
 	r := newSeeded(4)
 	g := newPRG([]byte("grow"))
-	for n := 1; n < 80; n++ {
-		for _, m := range []int{2 * n, 2*n - 1} {
-			nodes := make([]field.Element, m+2)
-			for i := range nodes {
-				nodes[i] = r.element()
-			}
-			want := slices.Clone(nodes)
-			wl, wr := g.growGeneric(want[1:m+1], n)
-			gl, gr := g.grow(host, nodes[1:m+1], n)
-			if wl != gl || wr != gr || !slices.Equal(nodes, want) {
-				t.Fatalf("%d nodes to %d: grow differs from its plain twin", n, m)
+	for name, f := range cpu.Tiers() {
+		for n := 1; n < 80; n++ {
+			for _, m := range []int{2 * n, 2*n - 1} {
+				nodes := make([]field.Element, m+2)
+				for i := range nodes {
+					nodes[i] = r.element()
+				}
+				want := slices.Clone(nodes)
+				wl, wr := g.growFrom(want[1:m+1], n, 0)
+				gl, gr := g.grow(f, nodes[1:m+1], n)
+				if wl != gl || wr != gr || !slices.Equal(nodes, want) {
+					t.Fatalf("%s: %d nodes to %d differ from the plain twin", name, n, m)
+				}
 			}
 		}
 	}
@@ -370,17 +373,16 @@ func TestConvolve(t *testing.T) {
 	_, _ = r.Read(masks)
 	for lo := 0; lo < n; lo += 13 {
 		for hi := lo; hi <= n; hi += 7 {
-			want, got := slices.Clone(x), slices.Clone(x)
+			want, wantPairs := slices.Clone(x), slices.Clone(pairs)
 			convolveGeneric(want, masks[4*lo:4*hi], lo)
-			convolve(host, got, masks[4*lo:4*hi], lo)
-			if !slices.Equal(got, want) {
-				t.Fatalf("outputs %d to %d of %d differ", lo, hi, n)
-			}
-			wantPairs, gotPairs := slices.Clone(pairs), slices.Clone(pairs)
 			convolvePairsGeneric(wantPairs, masks[4*lo:4*hi], lo)
-			convolvePairs(host, gotPairs, masks[4*lo:4*hi], lo)
-			if !slices.Equal(gotPairs, wantPairs) {
-				t.Fatalf("pairs %d to %d of %d differ", lo, hi, n)
+			for name, f := range cpu.Tiers() {
+				got, gotPairs := slices.Clone(x), slices.Clone(pairs)
+				convolve(f, got, masks[4*lo:4*hi], lo)
+				convolvePairs(f, gotPairs, masks[4*lo:4*hi], lo)
+				if !slices.Equal(got, want) || !slices.Equal(gotPairs, wantPairs) {
+					t.Fatalf("%s: outputs %d to %d of %d differ", name, lo, hi, n)
+				}
 			}
 		}
 	}
@@ -400,23 +402,21 @@ func TestExpand(t *testing.T) {
 		for _, n := range []int{1, 2, 63, 1000} {
 			words := make([]byte, 32*rows)
 			_, _ = r.Read(words)
-			x, got := vector(n), vector(rows+1)
-			want := slices.Clone(got)
-			expandGeneric(want[:rows], x, words)
-			expand(host, got[:rows], x, words)
-			if !slices.Equal(got, want) {
-				t.Fatalf("%d rows over %d elements differ", rows, n)
-			}
+			x, out0, out1 := vector(n), vector(rows+1), vector(rows+1)
 			pairs := make([]pair, n)
 			for i := range pairs {
 				pairs[i] = pair{r.element(), x[i]}
 			}
-			got0, got1 := vector(rows+1), vector(rows+1)
-			want0, want1 := slices.Clone(got0), slices.Clone(got1)
+			want, want0, want1 := slices.Clone(out0), slices.Clone(out0), slices.Clone(out1)
+			expandGeneric(want[:rows], x, words)
 			expandPairsGeneric(want0[:rows], want1[:rows], pairs, words)
-			expandPairs(host, got0[:rows], got1[:rows], pairs, words)
-			if !slices.Equal(got0, want0) || !slices.Equal(got1, want1) {
-				t.Fatalf("%d rows over %d pairs differ", rows, n)
+			for name, f := range cpu.Tiers() {
+				got, got0, got1 := slices.Clone(out0), slices.Clone(out0), slices.Clone(out1)
+				expand(f, got[:rows], x, words)
+				expandPairs(f, got0[:rows], got1[:rows], pairs, words)
+				if !slices.Equal(got, want) || !slices.Equal(got0, want0) || !slices.Equal(got1, want1) {
+					t.Fatalf("%s: %d rows over %d elements differ", name, rows, n)
+				}
 			}
 		}
 	}

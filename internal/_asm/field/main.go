@@ -1,5 +1,5 @@
 // Command field generates the vector kernels of internal/field: VPCLMULQDQ on
-// ZMM registers, four elements at a time.
+// ZMM registers, four elements at a time, and on XMM registers, one at a time.
 package main
 
 import (
@@ -13,6 +13,9 @@ func main() {
 	mulAdd()
 	innerProduct()
 	addPoly()
+	mulAddNarrow()
+	innerProductNarrow()
+	addPolyNarrow()
 	Generate()
 }
 
@@ -268,4 +271,153 @@ func mulFull(a, b, poly VecVirtual) {
 	VPXORQ(t, lo, lo)
 	VPCLMULQDQ(Imm(0x00), poly, hi, t)
 	VPXORQ(t, lo, a)
+}
+
+// The narrow kernels take one element in a register, and several in turn.
+const lanes = 4
+
+func narrowPoly() VecVirtual {
+	poly, r := XMM(), GP64()
+	MOVQ(U32(0x87), r)
+	VMOVQ(r, poly)
+	return poly
+}
+
+// eachNarrow runs body for lanes elements at a time, then one by one. The
+// pointers advance by an element each.
+func eachNarrow(n Register, pointers []Register, body func(count int)) {
+	Label("many")
+	CMPQ(n, Imm(lanes))
+	JL(LabelRef("one"))
+	body(lanes)
+	for _, p := range pointers {
+		ADDQ(Imm(16*lanes), p)
+	}
+	SUBQ(Imm(lanes), n)
+	JMP(LabelRef("many"))
+	Label("one")
+	TESTQ(n, n)
+	JZ(LabelRef("done"))
+	body(1)
+	for _, p := range pointers {
+		ADDQ(Imm(16), p)
+	}
+	DECQ(n)
+	JMP(LabelRef("one"))
+	Label("done")
+}
+
+func mulAddNarrow() {
+	TEXT("mulAddAVX2", NOSPLIT, "func(dst, src *uint64, n int, c, cx *uint64)")
+	Doc("mulAddAVX2 is mulAddAVX512 on narrow registers.")
+	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
+	c, cx := XMM(), XMM()
+	p := Load(Param("c"), GP64())
+	VMOVDQU(Mem{Base: p}, c)
+	p = Load(Param("cx"), GP64())
+	VMOVDQU(Mem{Base: p}, cx)
+	poly := narrowPoly()
+	eachNarrow(n, []Register{dst, src}, func(count int) {
+		for i := range count {
+			a, out, mid, t := XMM(), XMM(), XMM(), XMM()
+			VMOVDQU(Mem{Base: src, Disp: 16 * i}, a)
+			VPCLMULQDQ(Imm(0x00), c, a, out)
+			VPCLMULQDQ(Imm(0x01), cx, a, t)
+			VPXOR(t, out, out)
+			VPCLMULQDQ(Imm(0x10), c, a, mid)
+			VPCLMULQDQ(Imm(0x11), cx, a, t)
+			VPXOR(t, mid, mid)
+			VPCLMULQDQ(Imm(0x01), poly, mid, t)
+			VPSLLDQ(Imm(8), mid, mid)
+			VPXOR(t, out, out)
+			VPXOR(mid, out, out)
+			VPXOR(Mem{Base: dst, Disp: 16 * i}, out, out)
+			VMOVDQU(out, Mem{Base: dst, Disp: 16 * i})
+		}
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func innerProductNarrow() {
+	TEXT("innerProductAVX2", NOSPLIT, "func(sum, a, b *uint64, n int)")
+	Doc("innerProductAVX2 is innerProductAVX512 on narrow registers.")
+	sum, a, b, n := Load(Param("sum"), GP64()), Load(Param("a"), GP64()), Load(Param("b"), GP64()), Load(Param("n"), GP64())
+	acc := []VecVirtual{XMM(), XMM(), XMM()}
+	for _, v := range acc {
+		VPXOR(v, v, v)
+	}
+	eachNarrow(n, []Register{a, b}, func(count int) {
+		for i := range count {
+			x, y := XMM(), XMM()
+			VMOVDQU(Mem{Base: a, Disp: 16 * i}, x)
+			VMOVDQU(Mem{Base: b, Disp: 16 * i}, y)
+			for _, p := range []struct {
+				imm uint64
+				acc VecVirtual
+			}{{0x00, acc[0]}, {0x01, acc[1]}, {0x10, acc[1]}, {0x11, acc[2]}} {
+				t := XMM()
+				VPCLMULQDQ(Imm(p.imm), y, x, t)
+				VPXOR(t, p.acc, p.acc)
+			}
+		}
+	})
+	for i, v := range acc {
+		VMOVDQU(v, Mem{Base: sum, Disp: 16 * i})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+func addPolyNarrow() {
+	TEXT("addPolyAVX2", NOSPLIT, "func(dst, x *uint64, n int, coef *uint64, degree int)")
+	Doc("addPolyAVX2 is addPolyAVX512 on narrow registers.")
+	dst, x, n := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
+	coef, degree := Load(Param("coef"), GP64()), Load(Param("degree"), GP64())
+	end := GP64()
+	MOVQ(degree, end)
+	SHLQ(Imm(4), end)
+	ADDQ(coef, end)
+	poly := narrowPoly()
+	eachNarrow(n, []Register{dst, x}, func(count int) {
+		s, at := make([]VecVirtual, count), GP64()
+		for i := range s {
+			s[i] = XMM()
+			VPXOR(s[i], s[i], s[i])
+		}
+		MOVQ(end, at)
+		loop := []string{"", "onedegree", "", "", "manydegree"}[count]
+		Label(loop)
+		SUBQ(Imm(16), at)
+		for i := range s {
+			lo, mid, hi, t := XMM(), XMM(), XMM(), XMM()
+			v := XMM()
+			VMOVDQU(Mem{Base: x, Disp: 16 * i}, v)
+			VPXOR(Mem{Base: at}, s[i], s[i])
+			VPCLMULQDQ(Imm(0x00), v, s[i], lo)
+			VPCLMULQDQ(Imm(0x01), v, s[i], mid)
+			VPCLMULQDQ(Imm(0x10), v, s[i], t)
+			VPCLMULQDQ(Imm(0x11), v, s[i], hi)
+			VPXOR(t, mid, mid)
+			VPSRLDQ(Imm(8), mid, t)
+			VPXOR(t, hi, hi)
+			VPSLLDQ(Imm(8), mid, t)
+			VPXOR(t, lo, lo)
+			VPCLMULQDQ(Imm(0x01), poly, hi, t)
+			VPSRLDQ(Imm(8), t, mid)
+			VPXOR(mid, hi, hi)
+			VPSLLDQ(Imm(8), t, t)
+			VPXOR(t, lo, lo)
+			VPCLMULQDQ(Imm(0x00), poly, hi, t)
+			VPXOR(t, lo, s[i])
+		}
+		CMPQ(at, coef)
+		JNE(LabelRef(loop))
+		for i := range s {
+			VPXOR(Mem{Base: dst, Disp: 16 * i}, s[i], s[i])
+			VMOVDQU(s[i], Mem{Base: dst, Disp: 16 * i})
+		}
+	})
+	VZEROUPPER()
+	RET()
 }

@@ -86,8 +86,8 @@ var interleaved = func() Mem {
 
 // sumRows sums three elements a row.
 func sumRows() {
-	TEXT("sumRowsAVX512", NOSPLIT, "func(values, rows *uint64, n int, sparse *uint64)")
-	Doc("sumRowsAVX512 sets each of n values to the sum of the elements in its row's columns.")
+	TEXT("sumRowsAVX2", NOSPLIT, "func(values, rows *uint64, n int, sparse *uint64)")
+	Doc("sumRowsAVX2 sets each of n values to the sum of the elements in its row's columns.")
 	values, rows := Load(Param("values"), GP64()), Load(Param("rows"), GP64())
 	n, sparse := Load(Param("n"), GP64()), Load(Param("sparse"), GP64())
 	Label("row")

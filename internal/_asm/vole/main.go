@@ -12,10 +12,11 @@ func main() {
 	ConstraintExpr("!purego")
 	expandKey()
 	grow()
+	growNarrow()
 	convolve()
 	convolvePairs()
-	gather("gatherAVX512", 1)
-	gather("gatherPairsAVX512", 2)
+	gather("gatherAVX2", 1)
+	gather("gatherPairsAVX2", 2)
 	Generate()
 }
 
@@ -153,6 +154,65 @@ func grow() {
 		VEXTRACTI64X2(Imm(1), h, q)
 		VPXORQ(q, h.AsX(), q)
 		VMOVDQU64(q, Mem{Base: out, Disp: 16 * side})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// growNarrow is grow with AES-NI, four nodes at a time. Two key schedules do not
+// fit in sixteen registers, so the round keys come from memory.
+func growNarrow() {
+	TEXT("growAVX2", NOSPLIT, "func(nodes *uint64, n, stride int, keys, sums *uint64)")
+	Doc("growAVX2 is growAVX512 for n nodes, a multiple of four, that all have right",
+		"children, which go stride nodes on.")
+	nodes, n, right := Load(Param("nodes"), GP64()), Load(Param("n"), GP64()), Load(Param("stride"), GP64())
+	keys := Load(Param("keys"), GP64())
+	SHLQ(Imm(4), right)
+	ADDQ(nodes, right)
+	const count = 4
+	sum := [2]VecVirtual{XMM(), XMM()}
+	for _, s := range sum {
+		VPXOR(s, s, s)
+	}
+	Label("loop")
+	var y [2][count]VecVirtual
+	for j := range count {
+		x := XMM()
+		VMOVDQU(Mem{Base: nodes, Disp: 16 * j}, x)
+		for side := range y {
+			y[side][j] = XMM()
+			VPXOR(Mem{Base: keys, Disp: 176 * side}, x, y[side][j])
+		}
+	}
+	for r := 1; r <= 10; r++ {
+		for side := range y {
+			k := XMM()
+			VMOVDQU(Mem{Base: keys, Disp: 176*side + 16*r}, k)
+			for j := range count {
+				if r < 10 {
+					VAESENC(k, y[side][j], y[side][j])
+				} else {
+					VAESENCLAST(k, y[side][j], y[side][j])
+				}
+			}
+		}
+	}
+	for j := range count {
+		x := XMM()
+		VMOVDQU(Mem{Base: nodes, Disp: 16 * j}, x)
+		for side, base := range []Register{nodes, right} {
+			VPXOR(x, y[side][j], y[side][j])
+			VPXOR(y[side][j], sum[side], sum[side])
+			VMOVDQU(y[side][j], Mem{Base: base, Disp: 16 * j})
+		}
+	}
+	ADDQ(Imm(16*count), nodes)
+	ADDQ(Imm(16*count), right)
+	SUBQ(Imm(count), n)
+	JNZ(LabelRef("loop"))
+	out := Load(Param("sums"), GP64())
+	for side, s := range sum {
+		VMOVDQU(s, Mem{Base: out, Disp: 16 * side})
 	}
 	VZEROUPPER()
 	RET()
