@@ -75,7 +75,11 @@ func people(prefix string, lo, hi int) string {
 
 func newAgency(t *testing.T, id *keys.Identity, seed string, data string) *agency {
 	t.Helper()
-	dir := t.TempDir()
+	return newAgencyIn(t, t.TempDir(), id, seed, data)
+}
+
+func newAgencyIn(t *testing.T, dir string, id *keys.Identity, seed string, data string) *agency {
+	t.Helper()
 	s, err := store.Open(dir)
 	must(t, err)
 	t.Cleanup(func() { must(t, s.Close()) })
@@ -151,8 +155,14 @@ func draft(t *testing.T, change func(*Agreement)) *Agreement {
 // under an agreement that both have signed, connected in memory.
 func pair(t *testing.T, change func(*Agreement)) (north, south *agency, agreement string) {
 	t.Helper()
+	return pairIn(t, t.TempDir(), change)
+}
+
+// pairIn is pair with the proposer's files in a directory.
+func pairIn(t *testing.T, dir string, change func(*Agreement)) (north, south *agency, agreement string) {
+	t.Helper()
 	ids := identities()
-	north = newAgency(t, ids[0], "north", people("n", 0, 40))
+	north = newAgencyIn(t, dir, ids[0], "north", people("n", 0, 40))
 	south = newAgency(t, ids[1], "south", people("s", 20, 80))
 	north.pinPeer(south)
 	south.pinPeer(north)
