@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/symbolon/symbolon/internal/records"
 	"github.com/symbolon/symbolon/internal/store"
 	"github.com/symbolon/symbolon/psi"
 )
@@ -45,6 +47,10 @@ type Hit struct {
 	Rules     []string `json:"rules"`
 	Reference string   `json:"peer_reference,omitempty"`
 	Flags     []string `json:"flags,omitempty"`
+	// Bits is the local agreement weight: how much more likely the shared keys
+	// are for one person than for two, in log2, by how rare they are among the
+	// local records. It orders hits for review and is no probability.
+	Bits float64 `json:"bits,omitempty"`
 
 	row int64 // the peer's record, -1 if unknown
 }
@@ -240,6 +246,7 @@ func outcomeOf(s *session, in *input, r *attemptResult, row *store.Session, a *A
 	}
 	at := map[pair]int{}
 	var owners []uint32
+	var keys [][]int
 	for _, h := range r.hits {
 		rule := in.index.Key(h.key).Rule
 		owners = in.index.RecordsOf(owners[:0], h.key)
@@ -256,9 +263,17 @@ func outcomeOf(s *session, in *input, r *attemptResult, row *store.Session, a *A
 					i = len(out.Hits)
 					at[p] = i
 					out.Hits = append(out.Hits, Hit{ID: in.index.ID(record), Reference: reference, row: p.row})
+					keys = append(keys, nil)
 				}
+				keys[i] = append(keys[i], h.key)
 				out.Hits[i].add(rule, h.labels)
 			}
+		}
+	}
+	if len(out.Hits) > 0 {
+		scorer := records.NewScorer(in.index)
+		for i := range out.Hits {
+			out.Hits[i].Bits = math.Round(10*scorer.Hit(keys[i]).Bits) / 10
 		}
 	}
 	slices.SortFunc(out.Hits, func(x, y Hit) int {
@@ -288,7 +303,7 @@ func (n *Node) finish(row store.Session, a *Agreement, r *attemptResult, out *Ou
 	}
 	hits := make([]store.Hit, len(out.Hits))
 	for i, h := range out.Hits {
-		hits[i] = store.Hit{LocalID: h.ID, Rules: h.Rules, Flags: h.Flags}
+		hits[i] = store.Hit{LocalID: h.ID, Rules: h.Rules, Flags: h.Flags, Bits: h.Bits}
 		if h.Reference != "" {
 			hits[i].PeerReference = []byte(h.Reference)
 		}

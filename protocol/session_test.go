@@ -263,6 +263,10 @@ func TestSession(t *testing.T) {
 					if len(h.Rules) != 5 {
 						t.Errorf("hit %s by rules %v, want all five", h.ID, h.Rules)
 					}
+					// A document, a telephone number and a name with date.
+					if h.Bits < 60 {
+						t.Errorf("hit %s says %.1f bits", h.ID, h.Bits)
+					}
 				}
 			}
 			if !out.Signed {
@@ -278,6 +282,9 @@ func TestSession(t *testing.T) {
 			var got []string
 			for _, h := range hits {
 				got = append(got, h.LocalID)
+				if h.Bits < 60 {
+					t.Errorf("the stored hit %s says %.1f bits", h.LocalID, h.Bits)
+				}
 			}
 			slices.Sort(got)
 			var want []string

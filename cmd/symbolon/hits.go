@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/symbolon/symbolon/internal/store"
@@ -62,8 +65,9 @@ func (a *App) results(row store.Session) (*resultsView, error) {
 	}
 	v := &resultsView{Notice: notice, Session: row.ID, Agreement: row.Agreement, Peer: peer.Name, Mode: row.Mode, Count: row.Count, Hits: []protocol.Hit{}}
 	for _, h := range hits {
-		v.Hits = append(v.Hits, protocol.Hit{ID: h.LocalID, Rules: h.Rules, Reference: string(h.PeerReference), Flags: h.Flags})
+		v.Hits = append(v.Hits, protocol.Hit{ID: h.LocalID, Rules: h.Rules, Reference: string(h.PeerReference), Flags: h.Flags, Bits: h.Bits})
 	}
+	v.sort()
 	return v, nil
 }
 
@@ -91,13 +95,22 @@ func (v *resultsView) writeJSON(w io.Writer) error {
 
 func (v *resultsView) writeCSV(w io.Writer) error {
 	c := csv.NewWriter(w)
-	_ = c.Write([]string{"id", "rules", "peer_reference", "flags", "notice"})
+	_ = c.Write([]string{"id", "rules", "peer_reference", "flags", "bits", "notice"})
 	for _, h := range v.Hits {
-		_ = c.Write([]string{h.ID, strings.Join(h.Rules, " "), inert(h.Reference), strings.Join(h.Flags, " "), noticeCell})
+		_ = c.Write([]string{h.ID, strings.Join(h.Rules, " "), inert(h.Reference), strings.Join(h.Flags, " "), bitsOf(h), noticeCell})
 	}
 	c.Flush()
 	return c.Error()
 }
+
+// sort puts first what says most, so that it is reviewed first; equal hits
+// stay in the order of ids.
+func (v *resultsView) sort() {
+	slices.SortStableFunc(v.Hits, func(x, y protocol.Hit) int { return cmp.Compare(y.Bits, x.Bits) })
+}
+
+// bitsOf formats the agreement weight of a hit.
+func bitsOf(h protocol.Hit) string { return strconv.FormatFloat(h.Bits, 'f', 1, 64) }
 
 // inert makes a text that the peer chose harmless: what does not print is
 // replaced, and a leading character by which a spreadsheet would take it for a
@@ -115,9 +128,9 @@ func (v *resultsView) writeText(w io.Writer) {
 	if len(v.Hits) > 0 {
 		var rows [][]string
 		for _, h := range v.Hits {
-			rows = append(rows, []string{clean(h.ID), strings.Join(h.Rules, " "), clean(h.Reference), strings.Join(h.Flags, " ")})
+			rows = append(rows, []string{clean(h.ID), strings.Join(h.Rules, " "), clean(h.Reference), strings.Join(h.Flags, " "), bitsOf(h)})
 		}
-		table(w, []string{"ID", "RULES", "PEER REFERENCE", "FLAGS"}, rows)
+		table(w, []string{"ID", "RULES", "PEER REFERENCE", "FLAGS", "BITS"}, rows)
 		fmt.Fprintln(w)
 	}
 	fmt.Fprintln(w, notice)

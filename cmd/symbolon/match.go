@@ -282,6 +282,7 @@ func (c *matchCmd) explain(app *App, session string, err error) error {
 func (c *matchCmd) finish(app *App, out *protocol.Outcome, report *records.Report, format string) error {
 	r := &resultsView{Notice: notice, Session: out.Session, Agreement: out.Agreement, Peer: out.Peer,
 		Mode: string(out.Mode), Count: int64(out.Count), Hits: out.Hits}
+	r.sort()
 	if c.Out != "" {
 		if err := r.writeFile(c.Out, format, c.Force); err != nil {
 			return withHint(err, "the hits are stored: `symbolon sessions results %s --out FILE`", short(out.Session))

@@ -34,7 +34,7 @@ var hostileReferences = map[string]string{
 func TestResultsCSV(t *testing.T) {
 	t.Parallel()
 	for sent, want := range hostileReferences {
-		v := resultsView{Hits: []protocol.Hit{{ID: "1", Rules: []string{"a", "b"}, Reference: sent, Flags: []string{"f"}}}}
+		v := resultsView{Hits: []protocol.Hit{{ID: "1", Rules: []string{"a", "b"}, Reference: sent, Flags: []string{"f"}, Bits: 7.5}}}
 		var b bytes.Buffer
 		if err := v.writeCSV(&b); err != nil {
 			t.Fatal(err)
@@ -43,7 +43,7 @@ func TestResultsCSV(t *testing.T) {
 		if err != nil || len(rows) != 2 {
 			t.Fatalf("%q: %d rows, %v", sent, len(rows), err)
 		}
-		if got := strings.Join(rows[1], "|"); got != "1|a b|"+want+"|f|"+noticeCell {
+		if got := strings.Join(rows[1], "|"); got != "1|a b|"+want+"|f|7.5|"+noticeCell {
 			t.Errorf("%q is shown as %q", sent, got)
 		}
 		b.Reset()

@@ -72,8 +72,11 @@ func (s *Scorer) Key(i int) KeyScore {
 	eachWord(x.keys.at(i), func(w clauseWord) {
 		c := clauses[min(int(w.clause), len(clauses)-1)]
 		// What no one else has is taken to be as rare as the field's domain
-		// allows, within reason for so few records.
-		rarest := math.Min(c.valueDomain(), 30*total)
+		// allows; of names and dates, within reason for so few records.
+		rarest := c.valueDomain()
+		if !c.identifies() {
+			rarest = math.Min(rarest, math.Max(30*total, 1000))
+		}
 		u := math.Max(float64(s.count[rule][w]-1)/total, 1/math.Max(rarest, 1))
 		k.Bits -= math.Log2(math.Min(u, 1))
 	})

@@ -17,6 +17,8 @@ type Hit struct {
 	// Flags say what a reader must know, for instance that the peer's record
 	// list for this key was cut.
 	Flags []string
+	// Bits is the local agreement weight; 0 if it was not computed.
+	Bits float64
 }
 
 // Finish is the end of a session.
@@ -58,8 +60,8 @@ func (tx *Tx) insertHits(session string, hits []Hit) error {
 	if tx.failed != nil {
 		return tx.failed
 	}
-	insert, err := tx.tx.Prepare(`INSERT INTO hits (session, n, local_id, rules, peer_reference, flags)
-		VALUES (?, ?, ?, ?, ?, ?)`)
+	insert, err := tx.tx.Prepare(`INSERT INTO hits (session, n, local_id, rules, peer_reference, flags, bits)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`)
 	if err != nil {
 		return wrap(what, err)
 	}
@@ -73,7 +75,7 @@ func (tx *Tx) insertHits(session string, hits []Hit) error {
 		if err != nil {
 			return wrap(what, err)
 		}
-		if _, err := insert.Exec(session, i, h.LocalID, rules, h.PeerReference, flags); err != nil {
+		if _, err := insert.Exec(session, i, h.LocalID, rules, h.PeerReference, flags, h.Bits); err != nil {
 			return tx.fail(what, err)
 		}
 	}
@@ -96,8 +98,8 @@ func (r Reader) Results(session string) ([]Hit, error) {
 		return nil, fmt.Errorf("store: %s: it is %s: %w", what, s.State, ErrState)
 	}
 	return list(r, what, func(rows *sql.Rows) (h Hit, err error) {
-		return h, rows.Scan(&h.LocalID, listVar{&h.Rules}, &h.PeerReference, listVar{&h.Flags})
-	}, `SELECT local_id, rules, peer_reference, flags FROM hits WHERE session = ? ORDER BY n`, session)
+		return h, rows.Scan(&h.LocalID, listVar{&h.Rules}, &h.PeerReference, listVar{&h.Flags}, &h.Bits)
+	}, `SELECT local_id, rules, peer_reference, flags, bits FROM hits WHERE session = ? ORDER BY n`, session)
 }
 
 // ExpireResults deletes the hits whose retention has ended and returns of how

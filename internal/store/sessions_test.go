@@ -259,7 +259,7 @@ func TestResultsAreWrittenOnce(t *testing.T) {
 	s := seeded(t)
 	newSession(t, s, sid(1), agrA, peerA, SessionApproved)
 	hits := []Hit{
-		{LocalID: "z", Rules: []string{"document", "name, \"quoted\""}, PeerReference: []byte{0, 1}, Flags: []string{"cut"}},
+		{LocalID: "z", Rules: []string{"document", "name, \"quoted\""}, PeerReference: []byte{0, 1}, Flags: []string{"cut"}, Bits: 33.2},
 		{LocalID: "a", Rules: []string{"phone"}},
 	}
 	finish := func(h []Hit) error {

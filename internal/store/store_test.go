@@ -176,11 +176,12 @@ func TestMigration(t *testing.T) {
 	seed(t, s)
 	must(t, s.Close())
 
-	broken := append(migrations[:1:1], `ALTER TABLE users ADD COLUMN shift TEXT; CREATE TABLE oops (`)
-	if _, err := open(dir, options{migrations: broken}); err == nil || !strings.Contains(err.Error(), "version 2") {
+	n := len(migrations)
+	broken := append(migrations[:n:n], `ALTER TABLE users ADD COLUMN shift TEXT; CREATE TABLE oops (`)
+	if _, err := open(dir, options{migrations: broken}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("version %d", n+1)) {
 		t.Fatalf("a broken migration gives %v", err)
 	}
-	newer := append(migrations[:1:1], `ALTER TABLE users ADD COLUMN shift TEXT NOT NULL DEFAULT 'day'`)
+	newer := append(migrations[:n:n], `ALTER TABLE users ADD COLUMN shift TEXT NOT NULL DEFAULT 'day'`)
 	s, err := open(dir, options{migrations: newer})
 	must(t, err)
 	var shift string
