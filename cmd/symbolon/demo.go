@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +36,9 @@ const (
 	demoRules           = "standard"
 	demoCardinalityRule = "document"
 )
+
+// demoKeys is more match keys than people have on average.
+const demoKeys = 16
 
 // demoPassphrase protects keys that exist for a minute.
 const demoPassphrase = "a passphrase for the demo"
@@ -216,7 +221,7 @@ func (d *demo) agree() error {
 		path := filepath.Join(d.dir, a.file)
 		draft := append([]string{"agreement", "draft", "--peer", "south", "--out", path, "--modes", string(a.mode), "--rules", demoRules,
 			"--purpose", "Find missing persons", "--legal-basis", "a demonstration", "--compartment", "missing-persons",
-			"--approval", "auto", "--items-per-session", "131072"}, a.args...)
+			"--approval", "auto", "--items-per-session", strconv.Itoa(1 << bits.Len(uint(demoKeys*d.People)))}, a.args...)
 		for _, s := range []struct {
 			node string
 			args []string
