@@ -17,16 +17,24 @@ func TestRealLists(t *testing.T) {
 	if dir == "" {
 		t.Skip("SYMBOLON_DATA is unset: the folder with the lists a_sdn.csv and b_other.csv")
 	}
-	engines := []string{EngineVOLE}
+	runs := [][2]string{{EngineVOLE, "exact"}, {EngineVOLE, "standard"}}
 	if os.Getenv("SYMBOLON_LONG") != "" {
-		engines = Engines()
+		for _, engine := range Engines() {
+			runs = append(runs, [2]string{engine, "strict"}, [2]string{engine, "wide"})
+		}
 	}
-	for _, engine := range engines {
-		t.Run(engine, func(t *testing.T) {
+	for _, run := range runs {
+		engine, set := run[0], run[1]
+		t.Run(engine+" "+set, func(t *testing.T) {
 			t.Parallel()
+			rules, err := records.Shipped(set)
+			must(t, err)
+			canary, err := records.CanaryKeys(rules)
+			must(t, err)
 			north, south, agreement := pair(t, func(a *Agreement) {
 				a.Engine, a.Security = engine, EngineSecurity(engine)[0]
 				a.Modes, a.CardinalityRule = []psi.Mode{psi.ModeMutual}, ""
+				a.Rules, a.Canary = rules, canary
 				a.Caps = Caps{ItemsPerSession: 1 << 17, ItemsPerDay: 1 << 20, SessionsPerDay: 10}
 				a.Labels = &Labels{Bytes: 32, Slots: 16}
 			})
