@@ -151,6 +151,14 @@ func testAddPoly(t *testing.T, f cpu.Features, r *rand.Rand, x []Element) {
 	}
 }
 
+func TestLongInnerProduct(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	a, b := randomVector(r, 2*callLen+5), randomVector(r, 2*callLen+5)
+	if InnerProduct(a, b) != innerProductGeneric(a, b) {
+		t.Fatal("an inner product of several calls is wrong")
+	}
+}
+
 func TestEncoding(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	v := randomVector(r, 9)

@@ -90,10 +90,18 @@ func Pow(x Element, n uint64) Element {
 	return r
 }
 
+// callLen bounds the elements of one call of a kernel, which the scheduler
+// can't interrupt, to well under a millisecond.
+const callLen = 1 << 16
+
 // InnerProduct returns Σ a[i]·b[i].
 func InnerProduct(a, b []Element) Element {
 	mustLen(len(a), len(b))
-	return innerProduct(host, a, b)
+	var s Element
+	for ; len(a) > callLen; a, b = a[callLen:], b[callLen:] {
+		s = s.Add(innerProduct(host, a[:callLen], b[:callLen]))
+	}
+	return s.Add(innerProduct(host, a, b))
 }
 
 // AddPoly sets dst[i] += Σ coef[j]·x[i]^(j+1).

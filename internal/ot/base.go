@@ -56,7 +56,10 @@ type BaseReceiver interface {
 // The sender takes a fresh scalar for every OT, and each hash is bound to the
 // run and the OT's index, so that a batch keeps no common structure
 // (McQuoid, Rosulek and Roy, "Batching Base Oblivious Transfers", 2021).
-type Endemic struct{}
+type Endemic struct {
+	// Workers bounds the goroutines of a call; 0 means all processors.
+	Workers int
+}
 
 const (
 	pointLen     = 32
@@ -73,6 +76,7 @@ func (Endemic) ReplyLen(n int) int { return pointLen * n }
 
 type endemicReceiver struct {
 	binding []byte
+	workers int
 	request []byte
 	choices []bool
 	scalars []group.Scalar
@@ -86,9 +90,9 @@ func (e Endemic) Request(binding []byte, choices []bool, rand io.Reader) ([]byte
 	if _, err := io.ReadFull(rand, seeds); err != nil {
 		return nil, nil, fmt.Errorf("ot: reading randomness: %w", err)
 	}
-	r := &endemicReceiver{binding: binding, choices: append([]bool(nil), choices...), scalars: make([]group.Scalar, n)}
+	r := &endemicReceiver{binding: binding, workers: e.Workers, choices: append([]bool(nil), choices...), scalars: make([]group.Scalar, n)}
 	r.request = make([]byte, e.RequestLen(n))
-	err := parallel.For(context.Background(), 0, n, func(i int) error {
+	err := parallel.For(context.Background(), e.Workers, n, func(i int) error {
 		seed := seeds[128*i : 128*i+128]
 		r.scalars[i] = scalarFrom(seed[:64])
 		c := bit(choices[i])
@@ -127,7 +131,7 @@ func (e Endemic) Reply(binding []byte, n int, request []byte, rand io.Reader) ([
 	}
 	reply := make([]byte, e.ReplyLen(n))
 	keys := make([][2]Key, n)
-	err := parallel.For(context.Background(), 0, n, func(i int) error {
+	err := parallel.For(context.Background(), e.Workers, n, func(i int) error {
 		scalar := scalarFrom(seeds[64*i : 64*i+64])
 		pair := request[2*pointLen*i:][:2*pointLen]
 		slots := [2][]byte{pair[:pointLen], pair[pointLen:]}
@@ -161,7 +165,7 @@ func (r *endemicReceiver) Keys(reply []byte) ([]Key, error) {
 		return nil, fmt.Errorf("%w: reply is %d bytes, want %d", ErrMalformed, len(reply), want)
 	}
 	keys := make([]Key, n)
-	err := parallel.For(context.Background(), 0, n, func(i int) error {
+	err := parallel.For(context.Background(), r.workers, n, func(i int) error {
 		answer := reply[pointLen*i:][:pointLen]
 		p, err := getPoint(answer)
 		if err != nil {

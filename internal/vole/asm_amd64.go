@@ -19,18 +19,27 @@ func (s *schedules) expand(f cpu.Features, keys [2]field.Element) {
 	}
 }
 
+// growCall bounds the nodes of one call of a kernel, which the scheduler can't
+// interrupt, to well under a millisecond.
+const growCall = 1 << 16
+
 func (g *prg) grow(f cpu.Features, nodes []field.Element, n int) (left, right field.Element) {
-	var sums [2]field.Element
-	switch four := (len(nodes) - n) &^ 3; {
-	case f.AVX512 && n > 0:
-		growAVX512(&nodes[0].Lo, n, len(nodes)-n, &g.schedules[0], &sums[0].Lo)
-		return sums[0], sums[1]
-	case f.AES && four > 0:
-		growAVX2(&nodes[0].Lo, four, n, &g.schedules[0], &sums[0].Lo)
-		left, right = g.growFrom(nodes, n, four)
-		return left.Add(sums[0]), right.Add(sums[1])
+	done, rights := 0, len(nodes)-n
+	for f.AES && done < n {
+		var sums [2]field.Element
+		count := min(growCall, n-done)
+		if f.AVX512 {
+			growAVX512(&nodes[done].Lo, count, min(count, rights-done), n, &g.schedules[0], &sums[0].Lo)
+		} else if count = min(count, rights-done) &^ 3; count > 0 {
+			growAVX2(&nodes[done].Lo, count, n, &g.schedules[0], &sums[0].Lo)
+		} else {
+			break
+		}
+		left, right = left.Add(sums[0]), right.Add(sums[1])
+		done += count
 	}
-	return g.growFrom(nodes, n, 0)
+	l, r := g.growFrom(nodes, n, done)
+	return left.Add(l), right.Add(r)
 }
 
 // The numbers of outputs, or pairs, that one turn of a kernel finishes.

@@ -8,9 +8,9 @@ package vole
 func expandKeyAES(schedule *uint64, key *uint64)
 
 // growAVX512 replaces nodes 0 to n-1 by their left children, writes the right
-// children of the first rights of them from node n on, and adds both sums to
-// sums. Keys holds both key schedules.
-func growAVX512(nodes *uint64, n int, rights int, keys *uint64, sums *uint64)
+// children of the first rights of them stride nodes on, and writes both sums
+// to sums. Keys holds both key schedules.
+func growAVX512(nodes *uint64, n int, rights int, stride int, keys *uint64, sums *uint64)
 
 // growAVX2 is growAVX512 for n nodes, a multiple of four, that all have right
 // children, which go stride nodes on.

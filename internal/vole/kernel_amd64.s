@@ -123,13 +123,13 @@ TEXT ·expandKeyAES(SB), NOSPLIT, $0-16
 	MOVOU           X0, 160(AX)
 	RET
 
-// func growAVX512(nodes *uint64, n int, rights int, keys *uint64, sums *uint64)
+// func growAVX512(nodes *uint64, n int, rights int, stride int, keys *uint64, sums *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, VAES
-TEXT ·growAVX512(SB), NOSPLIT, $0-40
+TEXT ·growAVX512(SB), NOSPLIT, $0-48
 	MOVQ            nodes+0(FP), AX
 	MOVQ            n+8(FP), CX
 	MOVQ            rights+16(FP), DX
-	MOVQ            keys+24(FP), BX
+	MOVQ            keys+32(FP), BX
 	VBROADCASTI64X2 (BX), Z0
 	VBROADCASTI64X2 16(BX), Z1
 	VBROADCASTI64X2 32(BX), Z2
@@ -154,7 +154,7 @@ TEXT ·growAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTI64X2 336(BX), Z21
 	VPXORQ          Z22, Z22, Z22
 	VPXORQ          Z23, Z23, Z23
-	MOVQ            CX, BX
+	MOVQ            stride+24(FP), BX
 	SHLQ            $0x04, BX
 	ADDQ            AX, BX
 
@@ -304,7 +304,7 @@ tail:
 	VPXORQ      Z29, Z23, K4, Z23
 
 done:
-	MOVQ          sums+32(FP), AX
+	MOVQ          sums+40(FP), AX
 	VEXTRACTI64X4 $0x01, Z22, Y0
 	VPXORQ        Y0, Y22, Y0
 	VEXTRACTI64X2 $0x01, Y0, X1

@@ -60,7 +60,7 @@ func NewReceiver(params Params, workers int, rand io.Reader) (*Receiver, error) 
 func (r *Receiver) Extend(request []byte) ([]byte, error) {
 	r.step.take(0)
 	binding := baseBinding(r.params.Binding)
-	reply, pairs, err := ot.Endemic{}.Reply(binding, ot.BaseCount, request, r.rand)
+	reply, pairs, err := ot.Endemic{Workers: r.workers}.Reply(binding, ot.BaseCount, request, r.rand)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func NewSender(params Params, workers int, rand io.Reader) (*Sender, []byte, err
 	for i := range choices {
 		choices[i] = secret[i/8]>>(i%8)&1 == 1
 	}
-	request, base, err := ot.Endemic{}.Request(s.binding(), choices, rand)
+	request, base, err := ot.Endemic{Workers: workers}.Request(s.binding(), choices, rand)
 	s.base = base
 	return s, request, err
 }

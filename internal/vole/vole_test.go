@@ -266,7 +266,11 @@ func TestGrow(t *testing.T) {
 	r := newSeeded(4)
 	g := newPRG([]byte("grow"))
 	for name, f := range cpu.Tiers() {
-		for n := 1; n < 80; n++ {
+		sizes := []int{1<<16 - 1, 1 << 16, 1<<16 + 1, 1<<16 + 5}
+		for n := range 80 {
+			sizes = append(sizes, n+1)
+		}
+		for _, n := range sizes {
 			for _, m := range []int{2 * n, 2*n - 1} {
 				nodes := make([]field.Element, m+2)
 				for i := range nodes {

@@ -46,10 +46,10 @@ func expandKey() {
 // grow expands nodes of a GGM level, eight at a time: both key schedules stay
 // in registers, and four chains of AES hide its latency.
 func grow() {
-	TEXT("growAVX512", NOSPLIT, "func(nodes *uint64, n, rights int, keys, sums *uint64)")
+	TEXT("growAVX512", NOSPLIT, "func(nodes *uint64, n, rights, stride int, keys, sums *uint64)")
 	Doc("growAVX512 replaces nodes 0 to n-1 by their left children, writes the right",
-		"children of the first rights of them from node n on, and adds both sums to",
-		"sums. Keys holds both key schedules.")
+		"children of the first rights of them stride nodes on, and writes both sums",
+		"to sums. Keys holds both key schedules.")
 	nodes, n, rights := Load(Param("nodes"), GP64()), Load(Param("n"), GP64()), Load(Param("rights"), GP64())
 	keys := Load(Param("keys"), GP64())
 	var key [2][11]VecVirtual
@@ -63,8 +63,7 @@ func grow() {
 	for _, s := range sum {
 		VPXORQ(s, s, s)
 	}
-	right := GP64()
-	MOVQ(n, right)
+	right := Load(Param("stride"), GP64())
 	SHLQ(Imm(4), right)
 	ADDQ(nodes, right)
 	x := [2]VecVirtual{ZMM(), ZMM()}
