@@ -36,6 +36,7 @@ type grammar struct {
 	Audit     auditCmd     `cmd:"" group:"work" help:"List, verify and export the audit log."`
 
 	Evaluate evaluateCmd `cmd:"" group:"local" help:"Measure on known pairs what a rule set finds."`
+	Check    checkCmd    `cmd:"" group:"local" help:"Report on the quality of records: what is filled in, wrong, suspicious or there twice."`
 	Rules    rulesCmd    `cmd:"" group:"local" help:"List, show and explain rule sets."`
 	CLK      clkCmd      `cmd:"" name:"clk" group:"local" help:"Encode and compare records as Bloom filters, inside one agency."`
 	Bench    benchCmd    `cmd:"" group:"local" help:"Measure the engines; make synthetic data."`
