@@ -1,14 +1,12 @@
 package psi
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"runtime"
-	"slices"
 
 	"github.com/symbolon/symbolon/internal/binomial"
 	"github.com/symbolon/symbolon/internal/field"
@@ -300,9 +298,20 @@ func (s *ShardedSender) Outputs() *Outputs {
 // ShardedReceiver is the receiver of a sharded run.
 type ShardedReceiver struct {
 	*sharded[Receiver]
-	result Result
-	sorted bool
+	count  int
+	shards []shardHits
+	result *Result
 }
+
+// shardHits are the hits of one shard, in the order of the receiver's items.
+type shardHits struct {
+	hits []place
+	// kept are the hits themselves if they have tags and outputs, nil if not.
+	kept []Hit
+}
+
+// place is what every hit has, in a seventh of its memory.
+type place struct{ item, position uint32 }
 
 // NewShardedReceiver returns a receiver that runs the shards of a run over p
 // with the parties that start makes. Of p.ReceiverItems items, none may
@@ -322,20 +331,22 @@ func NewShardedReceiver(p Params, s Sharding, items []Item, o Options, so ShardO
 func (r *ShardedReceiver) add(party Receiver, shard int, order []uint32) {
 	res := party.Result()
 	if order == nil {
-		r.result, r.sorted = *res, true
+		r.result = res
 		return
 	}
 	first := uint32((shard - r.so.First) * r.cut.sharding.SenderItems)
-	for _, h := range res.Hits {
-		// A hit of padding would be two equal random items: 2^-128.
-		if int(h.Item) >= len(order) {
-			continue
-		}
-		h.Item = order[h.Item]
-		h.Position += first
-		r.result.Hits = append(r.result.Hits, h)
+	found := shardHits{hits: make([]place, 0, len(res.Hits))}
+	if r.o.KeepOutputs {
+		found.kept = res.Hits
 	}
-	r.result.Count += res.Count
+	for _, h := range res.Hits {
+		// Padding comes last. A hit of it would be two equal random items: 2^-128.
+		if int(h.Item) < len(order) {
+			found.hits = append(found.hits, place{order[h.Item], h.Position + first})
+		}
+	}
+	r.shards = append(r.shards, found)
+	r.count += res.Count
 }
 
 // Result implements Receiver: the hits of the shards that this party ran, in
@@ -344,9 +355,41 @@ func (r *ShardedReceiver) Result() *Result {
 	if !r.Done() {
 		return nil
 	}
-	if !r.sorted {
-		slices.SortFunc(r.result.Hits, func(a, b Hit) int { return cmp.Compare(a.Item, b.Item) })
-		r.sorted = true
+	if r.result == nil {
+		r.result = r.merge()
 	}
-	return &r.result
+	return r.result
+}
+
+// merge joins the shards' hits. Those of each shard ascend already, so it is
+// enough to know whose turn it is.
+func (r *ShardedReceiver) merge() *Result {
+	total := 0
+	turn := make([]uint32, r.p.ReceiverItems) // one more than the shard, or 0
+	for i, s := range r.shards {
+		total += len(s.hits)
+		for _, h := range s.hits {
+			turn[h.item] = uint32(i) + 1
+		}
+	}
+	res := &Result{Count: r.count}
+	if r.p.Mode == ModeCardinality {
+		return res
+	}
+	res.Hits = make([]Hit, 0, total)
+	next := make([]int, len(r.shards))
+	for _, t := range turn {
+		if t == 0 {
+			continue
+		}
+		s, i := &r.shards[t-1], next[t-1]
+		hit := Hit{Item: s.hits[i].item, Position: s.hits[i].position}
+		if s.kept != nil {
+			hit.Tag, hit.Full = s.kept[i].Tag, s.kept[i].Full
+		}
+		res.Hits = append(res.Hits, hit)
+		next[t-1]++
+	}
+	r.shards = nil
+	return res
 }
