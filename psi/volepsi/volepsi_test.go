@@ -224,6 +224,44 @@ func TestDrive(t *testing.T) {
 	}
 }
 
+// TestFlights counts how often the direction of the messages changes: the
+// rounds of a run don't grow with its items.
+func TestFlights(t *testing.T) {
+	t.Parallel()
+	for security, want := range map[psi.Security]int{psi.Malicious: 7, psi.SemiHonest: 5} {
+		for _, n := range []int{10, 80000} {
+			s, r := newPair(t, params(security, n, n), numbered(1, 0, n), numbered(2, n/2, n+n/2), psi.Options{})
+			// A driver that lets a party say all it has before the other speaks.
+			var queue []psi.Message
+			flights, parties := 0, []psi.Party{s, r}
+			for turn := 0; !s.Done() || !r.Done(); turn++ {
+				from, to := parties[turn%2], parties[1-turn%2]
+				for {
+					m, err := from.Next(context.Background())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if m == nil {
+						break
+					}
+					queue = append(queue, *m)
+				}
+				if len(queue) > 0 {
+					flights++
+				}
+				for ; len(queue) > 0; queue = queue[1:] {
+					if err := to.Handle(context.Background(), queue[0]); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if flights != want {
+				t.Errorf("%s, %d items: %d flights, want %d", security, n, flights, want)
+			}
+		}
+	}
+}
+
 func TestRefusesBadUse(t *testing.T) {
 	t.Parallel()
 	ok := params(psi.Malicious, 3, 2)
