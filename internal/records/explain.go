@@ -186,7 +186,8 @@ func (rs *RuleSet) Explain(sizeA, sizeB int64) (*Explanation, error) {
 			e.Warnings = append(e.Warnings, fmt.Sprintf("rule %q is weak: %s", r.ID, x.Weak))
 		}
 		if smaller := min(sizeA, sizeB); smaller > 0 && x.ExpectedFalse > falseShare*float64(smaller) {
-			e.Warnings = append(e.Warnings, fmt.Sprintf("rule %q: about %s false pairs are expected between %d and %d records", r.ID, Figure(x.ExpectedFalse), sizeA, sizeB))
+			e.Warnings = append(e.Warnings, fmt.Sprintf("rule %q: about %s false pairs are expected between %d and %d records%s",
+				r.ID, Figure(x.ExpectedFalse), sizeA, sizeB, r.provided()))
 		}
 		e.Rules = append(e.Rules, x)
 	}
@@ -194,6 +195,20 @@ func (rs *RuleSet) Explain(sizeA, sizeB int64) (*Explanation, error) {
 		e.Warnings = append(e.Warnings, fmt.Sprintf("the set is meant for %d x %d records", rs.MeantFor[0], rs.MeantFor[1]))
 	}
 	return e, nil
+}
+
+// provided says under which condition a rule applies at all.
+func (r *Rule) provided() string {
+	var fields []string
+	for _, c := range r.Clauses {
+		if c.How == howAbsent {
+			fields = append(fields, c.Field)
+		}
+	}
+	if len(fields) == 0 {
+		return ""
+	}
+	return ", if neither register holds " + strings.Join(fields, ", ") + " of anyone"
 }
 
 // plainRecord is an invented person of whom a register knows one of everything.

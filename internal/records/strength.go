@@ -137,7 +137,8 @@ func (r *Rule) EnumerationDays(itemsPerDay int64) float64 {
 // Collision estimates the probability that two different people, drawn from two
 // registers of many nations, share a key of the rule: the product of these
 // figures, rounded from the synthetic population of package bench, 100,000
-// people a side. Registers of one nation collide some ten times as often.
+// people a side. Registers of one nation collide some ten times as often. A
+// field that a rule wants absent is taken to be absent everywhere.
 func (r *Rule) Collision() float64 {
 	p := 1.0
 	named := 1.0
@@ -154,7 +155,8 @@ func (r *Rule) Collision() float64 {
 
 func (c Clause) collision() float64 {
 	if c.How == howAbsent {
-		return 0.1
+		// The worst case: neither register holds the field of anyone.
+		return 1
 	}
 	switch c.Field {
 	case fieldDocument, fieldIdentifier:
