@@ -77,30 +77,36 @@ func (e *encoder) fill(keys []field.Element) {
 
 // peel repeatedly takes a column that one row selects, and removes the row.
 func (e *encoder) peel() {
-	e.order, e.ready = e.order[:0], e.ready[:0]
-	for c, s := range e.cols {
+	cols, rows := e.cols, e.rows
+	order, ready := e.order[:cap(e.order)], e.ready[:cap(e.ready)]
+	taken, entered := 0, 0
+	for c, s := range cols {
 		if s>>16 == 1 {
-			e.ready = append(e.ready, uint16(c))
+			ready[entered] = uint16(c)
+			entered++
 		}
 	}
 	// A column enters at most once: its count falls to one once.
-	for i := 0; i < len(e.ready); i++ {
-		c := e.ready[i]
-		s := e.cols[c]
+	for i := 0; i < entered; i++ {
+		c := ready[i]
+		s := cols[c]
 		if s>>16 != 1 {
 			continue // its row went by another column
 		}
 		row := s & 0xffff
-		e.order = append(e.order, uint32(c)<<16|row)
-		three := e.rows[row]
+		order[taken] = uint32(c)<<16 | row
+		taken++
+		three := rows[row]
 		for range Weight {
 			p := three & 0xffff
 			three >>= 16
-			t := (e.cols[p] ^ row) - 1<<16
-			e.cols[p] = t
+			t := (cols[p] ^ row) - 1<<16
+			cols[p] = t
 			if t>>16 == 1 {
-				e.ready = append(e.ready, uint16(p))
+				ready[entered] = uint16(p)
+				entered++
 			}
 		}
 	}
+	e.order = order[:taken]
 }

@@ -132,6 +132,11 @@ func (s *bucketSorter) sort(l tagList, skip int) {
 
 // putTag writes the first len(dst) bytes of t.
 func putTag(dst []byte, t field.Element) {
+	if len(dst) == 16 {
+		binary.BigEndian.PutUint64(dst[:8], t.Hi)
+		binary.BigEndian.PutUint64(dst[8:], t.Lo)
+		return
+	}
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], t.Hi)
 	binary.BigEndian.PutUint64(b[8:], t.Lo)
@@ -140,6 +145,9 @@ func putTag(dst []byte, t field.Element) {
 
 // getTag reads a tag of len(src) bytes, at most 16.
 func getTag(src []byte) field.Element {
+	if len(src) == 16 {
+		return field.Element{Hi: binary.BigEndian.Uint64(src[:8]), Lo: binary.BigEndian.Uint64(src[8:])}
+	}
 	var b [16]byte
 	copy(b[:], src)
 	return field.Element{Hi: binary.BigEndian.Uint64(b[:8]), Lo: binary.BigEndian.Uint64(b[8:])}
