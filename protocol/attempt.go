@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"crypto/subtle"
+	"runtime"
 
 	"github.com/symbolon/symbolon/keys"
 	"github.com/symbolon/symbolon/protocol/wirepb"
@@ -110,6 +111,8 @@ func (s *session) run(l *link, in *input, g gate, o psi.Options) (*attemptResult
 			if err := g.keep(shard, *state); err != nil {
 				return nil, err
 			}
+			// The shard's memory is large and dead: the next one takes it over.
+			runtime.GC()
 		}
 		states = append(states, *state)
 	}
