@@ -2,7 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -34,26 +33,6 @@ var engines = append(realEngines(),
 		},
 	},
 )
-
-// shardRand gives each shard randomness of its own.
-func shardRand(seed []byte, role psi.Role) psi.ShardOptions {
-	return psi.ShardOptions{Rand: func(shard int) io.Reader { return psi.NewStream(seed, string(role), uint32(shard)) }}
-}
-
-// sender makes the sender of a run that is cut into shards, or not.
-func (e *engine) sender(p psi.Params, cut psi.Sharding, items []psi.Item, o psi.Options, seed []byte) (psi.Sender, error) {
-	if cut.Shards == 1 {
-		return e.newSender(p, items, o)
-	}
-	return psi.NewShardedSender(p, cut, items, o, shardRand(seed, psi.RoleSender), e.newSender)
-}
-
-func (e *engine) receiver(p psi.Params, cut psi.Sharding, items []psi.Item, o psi.Options, seed []byte) (psi.Receiver, error) {
-	if cut.Shards == 1 {
-		return e.newReceiver(p, items, o)
-	}
-	return psi.NewShardedReceiver(p, cut, items, o, shardRand(seed, psi.RoleReceiver), e.newReceiver)
-}
 
 // realEngines are those that an agreement can name.
 func realEngines() []engine {

@@ -160,13 +160,6 @@ func (c *PSIConfig) run(ctx context.Context, e *engine, p psi.Params, cut psi.Sh
 	if _, err := io.ReadFull(c.Rand, seed); err != nil {
 		return nil, errors.Join(fmt.Errorf("bench: reading randomness: %w", err), c.Transport.Close())
 	}
-	options := func(role psi.Role) psi.Options {
-		o := psi.Options{Rand: psi.NewStream(seed, string(role)), Workers: c.Workers}
-		if c.Progress != nil {
-			o.Progress = func(stage string, done, total int) { c.Progress(role, stage, done, total) }
-		}
-		return o
-	}
 	var res *psi.Result
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -174,34 +167,76 @@ func (c *PSIConfig) run(ctx context.Context, e *engine, p psi.Params, cut psi.Sh
 		if err != nil {
 			return err
 		}
-		s, err := e.sender(p, cut, items, options(psi.RoleSender), seed)
-		if err != nil {
-			return err
-		}
-		if err := psi.Drive(gctx, s, senderConn); err != nil {
-			return fmt.Errorf("sender: %w", err)
-		}
-		return nil
+		return eachShard(gctx, c, p, cut, psi.RoleSender, items, seed, e.newSender, senderConn, func(psi.Sender, []uint32) {})
 	})
 	g.Go(func() error {
 		items, err := w.receiver.items(gctx, p.Session, c.Workers)
 		if err != nil {
 			return err
 		}
-		r, err := e.receiver(p, cut, items, options(psi.RoleReceiver), seed)
-		if err != nil {
+		var m merged
+		if err := eachShard(gctx, c, p, cut, psi.RoleReceiver, items, seed, e.newReceiver, receiverConn, m.add); err != nil {
 			return err
 		}
-		if err := psi.Drive(gctx, r, receiverConn); err != nil {
-			return fmt.Errorf("receiver: %w", err)
-		}
-		res = r.Result()
+		res = &m.Result
 		return nil
 	})
 	if err := errors.Join(g.Wait(), c.Transport.Close()); err != nil {
 		return nil, err
 	}
 	return res, nil
+}
+
+// eachShard runs one party through all shards, each as soon as this party is
+// done with the one before, as a session does.
+func eachShard[P psi.Party](ctx context.Context, c *PSIConfig, p psi.Params, s psi.Sharding, role psi.Role, items []psi.Item, seed []byte,
+	start func(psi.Params, []psi.Item, psi.Options) (P, error), conn psi.Conn, finished func(P, []uint32)) error {
+	size := s.SenderItems
+	if role == psi.RoleReceiver {
+		size = s.ReceiverItems
+	}
+	cut := psi.NewCut(s, &p, items)
+	for shard := range s.Shards {
+		o := psi.Options{Rand: psi.NewStream(seed, string(role), uint32(shard)), Workers: c.Workers}
+		if c.Progress != nil {
+			o.Progress = func(stage string, done, total int) { c.Progress(role, stage, done, total) }
+		}
+		part, order, err := cut.Shard(shard, size, o.Rand)
+		if err != nil {
+			return err
+		}
+		party, err := start(s.Params(p, shard), part, o)
+		if err != nil {
+			return err
+		}
+		if err := psi.Drive(ctx, party, conn); err != nil {
+			return fmt.Errorf("%s: %w", role, err)
+		}
+		finished(party, order)
+		if s.Shards > 1 {
+			// The shard's memory is large and dead: the next one takes it over.
+			runtime.GC()
+		}
+	}
+	return nil
+}
+
+// merged is the result of all shards, with the hits' items and nothing else of
+// them.
+type merged struct{ psi.Result }
+
+func (m *merged) add(r psi.Receiver, order []uint32) {
+	res := r.Result()
+	m.Count += res.Count
+	if order == nil {
+		m.Hits = res.Hits
+		return
+	}
+	for _, h := range res.Hits {
+		if int(h.Item) < len(order) { // padding comes last, and nobody else has it
+			m.Hits = append(m.Hits, psi.Hit{Item: order[h.Item]})
+		}
+	}
 }
 
 // clock measures wall and processor time.

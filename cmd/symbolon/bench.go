@@ -35,14 +35,14 @@ type benchPSICmd struct {
 	Workers   int           `placeholder:"W" help:"Processors each party uses; default all."`
 	Transport string        `default:"memory" enum:"memory,grpc" help:"memory, or grpc: over loopback with TLS, as nodes do (default ${default})."`
 	RTT       time.Duration `name:"rtt" placeholder:"TIME" help:"Round-trip time to add, such as 50ms."`
-	Shard     int           `placeholder:"N" help:"Cut the run into shards of about N items; default one."`
+	Shard     *int          `placeholder:"N" help:"Cut the run into shards of about N items, 0 for one; default 1048576 for vole, as in a session."`
 	Stages    bool          `help:"Run both parties in turn on one processor, and show what each stage takes (engine vole, in memory)."`
 }
 
 // config returns the run that the flags describe.
 func (c *benchPSICmd) config() (bench.PSIConfig, error) {
 	p := bench.PSIConfig{Engine: c.Engine, Security: c.Security, Mode: c.Mode, SenderItems: c.N, ReceiverItems: c.N,
-		Overlap: c.Overlap, Workers: c.Workers, Shard: c.Shard}
+		Overlap: c.Overlap, Workers: c.Workers, Shard: c.shard()}
 	if c.NReceiver != nil {
 		p.ReceiverItems = *c.NReceiver
 	}
@@ -56,9 +56,9 @@ func (c *benchPSICmd) config() (bench.PSIConfig, error) {
 		return p, usagef("--overlap %v is outside [0, 1]", c.Overlap)
 	case c.Workers < 0:
 		return p, usagef("--workers %d is below 0", c.Workers)
-	case c.Shard < 0 || c.Shard > psi.MaxItems:
-		return p, usagef("--shard %d is outside [0, %d]", c.Shard, psi.MaxItems)
-	case c.Stages && (c.Engine != protocol.EngineVOLE || c.Shard != 0 || c.Transport != "memory" || c.RTT != 0):
+	case p.Shard < 0 || p.Shard > psi.MaxItems:
+		return p, usagef("--shard %d is outside [0, %d]", p.Shard, psi.MaxItems)
+	case c.Stages && (c.Engine != protocol.EngineVOLE || c.Shard != nil || c.Transport != "memory" || c.RTT != 0):
 		return p, usagef("--stages goes with --engine %s in memory, without --shard and --rtt", protocol.EngineVOLE)
 	case c.RTT < 0 || c.RTT > time.Minute:
 		return p, usagef("--rtt %v is outside [0, 1m]", c.RTT)
@@ -71,6 +71,20 @@ func (c *benchPSICmd) config() (bench.PSIConfig, error) {
 		p.Transport = bench.GRPC(c.RTT)
 	}
 	return p, nil
+}
+
+// sessionShard is the default of an agreement's draft.
+const sessionShard = 1 << 20
+
+// shard returns the size of shards that was asked for, or is usual.
+func (c *benchPSICmd) shard() int {
+	switch {
+	case c.Shard != nil:
+		return *c.Shard
+	case c.Engine == protocol.EngineVOLE && !c.Stages:
+		return sessionShard
+	}
+	return 0
 }
 
 // checkEngine reports why the engine can't run as asked.

@@ -63,3 +63,11 @@ func FuzzTags(f *testing.F) {
 		}
 	})
 }
+
+func items(hits []psi.Hit) []uint32 {
+	var out []uint32
+	for _, h := range hits {
+		out = append(out, h.Item)
+	}
+	return out
+}
