@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/symbolon/symbolon/internal/parallel"
@@ -115,7 +116,7 @@ func PSI(ctx context.Context, c PSIConfig) (*PSIReport, error) {
 	return &PSIReport{
 		Engine: c.Engine, Security: security,
 		NSender: c.SenderItems, NReceiver: c.ReceiverItems, Overlap: c.Overlap, Shards: cut.Shards,
-		Hits: res.Count, Correct: w.check(c.Mode, res),
+		Hits: res.count, Correct: w.check(c.Mode, res),
 		Wall: wall.Seconds(), CPU: cpu.Seconds(),
 		BytesToSender: toSender, BytesToReceiver: toReceiver, PeakRSS: peakRSS(),
 		Workers: parallel.Workers(c.Workers), Transport: c.Transport.String(),
@@ -151,7 +152,7 @@ func (c *PSIConfig) prepare() (*engine, error) {
 }
 
 // run is what is measured.
-func (c *PSIConfig) run(ctx context.Context, e *engine, p psi.Params, cut psi.Sharding, w *workload) (*psi.Result, error) {
+func (c *PSIConfig) run(ctx context.Context, e *engine, p psi.Params, cut psi.Sharding, w *workload) (*outcome, error) {
 	senderConn, receiverConn, err := c.Transport.Connect(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("bench: connecting: %w", err)
@@ -160,7 +161,7 @@ func (c *PSIConfig) run(ctx context.Context, e *engine, p psi.Params, cut psi.Sh
 	if _, err := io.ReadFull(c.Rand, seed); err != nil {
 		return nil, errors.Join(fmt.Errorf("bench: reading randomness: %w", err), c.Transport.Close())
 	}
-	var res *psi.Result
+	var m outcome
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		items, err := w.sender.items(gctx, p.Session, c.Workers)
@@ -174,17 +175,12 @@ func (c *PSIConfig) run(ctx context.Context, e *engine, p psi.Params, cut psi.Sh
 		if err != nil {
 			return err
 		}
-		var m merged
-		if err := eachShard(gctx, c, p, cut, psi.RoleReceiver, items, seed, e.newReceiver, receiverConn, m.add); err != nil {
-			return err
-		}
-		res = &m.Result
-		return nil
+		return eachShard(gctx, c, p, cut, psi.RoleReceiver, items, seed, e.newReceiver, receiverConn, m.add)
 	})
 	if err := errors.Join(g.Wait(), c.Transport.Close()); err != nil {
 		return nil, err
 	}
-	return res, nil
+	return &m, nil
 }
 
 // eachShard runs one party through all shards, each as soon as this party is
@@ -221,20 +217,23 @@ func eachShard[P psi.Party](ctx context.Context, c *PSIConfig, p psi.Params, s p
 	return nil
 }
 
-// merged is the result of all shards, with the hits' items and nothing else of
-// them.
-type merged struct{ psi.Result }
+// outcome is what all shards together tell the receiver: how many items are
+// shared and, where the mode says it, which.
+type outcome struct {
+	count int
+	items []uint32
+}
 
-func (m *merged) add(r psi.Receiver, order []uint32) {
+func (m *outcome) add(r psi.Receiver, order []uint32) {
 	res := r.Result()
-	m.Count += res.Count
-	if order == nil {
-		m.Hits = res.Hits
-		return
-	}
+	m.count += res.Count
+	m.items = slices.Grow(m.items, len(res.Hits))
 	for _, h := range res.Hits {
-		if int(h.Item) < len(order) { // padding comes last, and nobody else has it
-			m.Hits = append(m.Hits, psi.Hit{Item: order[h.Item]})
+		switch {
+		case order == nil:
+			m.items = append(m.items, h.Item)
+		case int(h.Item) < len(order): // padding comes last, and nobody else has it
+			m.items = append(m.items, order[h.Item])
 		}
 	}
 }

@@ -103,13 +103,7 @@ func TestPSISeesWrongResults(t *testing.T) {
 	if err != nil || len(w.shared) != 3 {
 		t.Fatalf("%d shared, error %v", len(w.shared), err)
 	}
-	hit := func(items ...uint32) *psi.Result {
-		r := &psi.Result{Count: len(items)}
-		for _, i := range items {
-			r.Hits = append(r.Hits, psi.Hit{Item: i})
-		}
-		return r
-	}
+	hit := func(items ...uint32) *outcome { return &outcome{len(items), slices.Clone(items)} }
 	s := w.shared
 	other := uint32(0)
 	for slices.Contains(s, other) {
@@ -118,7 +112,7 @@ func TestPSISeesWrongResults(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		mode psi.Mode
-		res  *psi.Result
+		res  *outcome
 		want bool
 	}{
 		{"right", psi.ModeIntersection, hit(s...), true},
@@ -127,8 +121,8 @@ func TestPSISeesWrongResults(t *testing.T) {
 		{"one too many", psi.ModeIntersection, hit(append(slices.Clone(s), other)...), false},
 		{"one for another", psi.ModeIntersection, hit(s[0], s[1], other), false},
 		{"one twice", psi.ModeIntersection, hit(s[0], s[1], s[1]), false},
-		{"right number", psi.ModeCardinality, &psi.Result{Count: 3}, true},
-		{"wrong number", psi.ModeCardinality, &psi.Result{Count: 4}, false},
+		{"right number", psi.ModeCardinality, &outcome{count: 3}, true},
+		{"wrong number", psi.ModeCardinality, &outcome{count: 4}, false},
 	} {
 		if got := w.check(tt.mode, tt.res); got != tt.want {
 			t.Errorf("%s: check says %v", tt.name, got)

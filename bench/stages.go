@@ -93,7 +93,7 @@ func (s *stageClock) book(role psi.Role, stage string) {
 }
 
 // runInTurn drives both parties in this goroutine.
-func runInTurn(ctx context.Context, c *PSIConfig, e *engine, p psi.Params, w *workload, clock *stageClock) (*psi.Result, error) {
+func runInTurn(ctx context.Context, c *PSIConfig, e *engine, p psi.Params, w *workload, clock *stageClock) (*outcome, error) {
 	options := func(role psi.Role) psi.Options {
 		return psi.Options{Rand: c.Rand, Workers: 1, Progress: func(stage string, _, _ int) { clock.book(role, stage) }}
 	}
@@ -129,7 +129,9 @@ func runInTurn(ctx context.Context, c *PSIConfig, e *engine, p psi.Params, w *wo
 			return nil, errors.New("bench: the parties are stuck")
 		}
 	}
-	return r.Result(), nil
+	var out outcome
+	out.add(r, nil)
+	return &out, nil
 }
 
 // exchange carries one message, if there is one, from a party of this role.

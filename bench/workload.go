@@ -100,14 +100,10 @@ func (k *keySet) items(ctx context.Context, session [32]byte, workers int) ([]ps
 }
 
 // check compares a result with the plain intersection.
-func (w *workload) check(mode psi.Mode, res *psi.Result) bool {
+func (w *workload) check(mode psi.Mode, res *outcome) bool {
 	if mode == psi.ModeCardinality {
-		return res.Count == len(w.shared)
+		return res.count == len(w.shared)
 	}
-	got := make([]uint32, 0, len(res.Hits))
-	for _, h := range res.Hits {
-		got = append(got, h.Item)
-	}
-	slices.Sort(got)
-	return res.Count == len(w.shared) && slices.Equal(got, w.shared)
+	slices.Sort(res.items)
+	return res.count == len(w.shared) && slices.Equal(res.items, w.shared)
 }
