@@ -282,6 +282,33 @@ func TestApprovalTwo(t *testing.T) {
 	}
 }
 
+// An approval may arrive while a session is being looked at.
+func TestReadyDuringApproval(t *testing.T) {
+	north, _, agreement := pair(t, func(a *Agreement) { a.Approval = ApproveTwo })
+	handle, err := north.propose1(agreement, psi.ModeIntersection)
+	must(t, err)
+	stale, err := north.Store.Session(handle)
+	must(t, err)
+	for _, u := range north.users[1:] {
+		_, _, err := north.Approve(handle, u)
+		must(t, err)
+	}
+	must(t, north.ready(&stale, loaded(t, north, agreement)))
+	if stale.State != store.SessionApproved {
+		t.Errorf("the session is %s", stale.State)
+	}
+	// Or a rejection.
+	other, err := north.propose1(agreement, psi.ModeIntersection)
+	must(t, err)
+	stale, err = north.Store.Session(other)
+	must(t, err)
+	must(t, north.Reject(other, north.users[1], "no"))
+	var pending *PendingError
+	if err := north.ready(&stale, loaded(t, north, agreement)); !errors.As(err, &pending) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // The acceptor counts the proposer's approvals itself.
 func TestApprovalsOfTheProposerAreChecked(t *testing.T) {
 	north, south, agreement := pair(t, func(a *Agreement) { a.Approval = ApproveTwo })

@@ -211,11 +211,19 @@ func (n *Node) ready(row *store.Session, a *Agreement) error {
 	if len(approvals) < a.Approval.wants(row.Local) {
 		return &PendingError{Session: row.ID}
 	}
-	err = n.Store.Update(func(tx *store.Tx) error {
-		return tx.SetSessionState(row.ID, []string{store.SessionProposed}, store.SessionApproved, n.Now(), nil)
+	return n.Store.Update(func(tx *store.Tx) error {
+		now, err := tx.Session(row.ID)
+		if err != nil {
+			return err
+		}
+		// The last operator's approval may have moved it on in the meantime.
+		if now.State == store.SessionProposed {
+			err = tx.SetSessionState(row.ID, []string{store.SessionProposed}, store.SessionApproved, n.Now(), nil)
+			now.State = store.SessionApproved
+		}
+		row.State = now.State
+		return err
 	})
-	row.State = store.SessionApproved
-	return err
 }
 
 // propose runs the proposer's side of a stream.
