@@ -51,6 +51,8 @@ type resultsView struct {
 	Mode      string         `json:"mode"`
 	Count     int64          `json:"shared_keys"`
 	Hits      []protocol.Hit `json:"hits"`
+	// LeftOut counts the hits that one-to-one has taken away.
+	LeftOut int `json:"left_out,omitempty"`
 }
 
 // results reads the stored hits of a finished session.
@@ -67,7 +69,6 @@ func (a *App) results(row store.Session) (*resultsView, error) {
 	for _, h := range hits {
 		v.Hits = append(v.Hits, protocol.Hit{ID: h.LocalID, Rules: h.Rules, Reference: string(h.PeerReference), Flags: h.Flags, Bits: h.Bits})
 	}
-	v.sort()
 	return v, nil
 }
 
@@ -103,10 +104,34 @@ func (v *resultsView) writeCSV(w io.Writer) error {
 	return c.Error()
 }
 
-// sort puts first what says most, so that it is reviewed first; equal hits
-// stay in the order of ids.
-func (v *resultsView) sort() {
+// arrange puts first what says most, so that it is reviewed first; equal hits
+// stay in the order of ids. One-to-one then keeps of each record, ours by its id
+// and the peer's by its reference, only the first hit: of two that say equally
+// much, that of the lower id. The store keeps all.
+func (v *resultsView) arrange(oneToOne bool) {
 	slices.SortStableFunc(v.Hits, func(x, y protocol.Hit) int { return cmp.Compare(y.Bits, x.Bits) })
+	if !oneToOne {
+		return
+	}
+	ours, theirs := map[string]bool{}, map[string]bool{}
+	kept := make([]protocol.Hit, 0, len(v.Hits))
+	for _, h := range v.Hits {
+		if ours[h.ID] || h.Reference != "" && theirs[h.Reference] {
+			continue
+		}
+		ours[h.ID], theirs[h.Reference] = true, true
+		kept = append(kept, h)
+	}
+	v.LeftOut = len(v.Hits) - len(kept)
+	v.Hits = kept
+}
+
+// count says how many hits there are.
+func (v *resultsView) count() string {
+	if v.LeftOut == 0 {
+		return fmt.Sprintf("%d hits", len(v.Hits))
+	}
+	return fmt.Sprintf("%d hits, one for each record; %d others are stored", len(v.Hits), v.LeftOut)
 }
 
 // bitsOf formats the agreement weight of a hit.

@@ -28,6 +28,7 @@ type matchCmd struct {
 	Force       bool           `help:"Replace the file if it exists."`
 	OnBadRow    records.Policy `default:"fail" placeholder:"POLICY" help:"What to do with a row that has a bad value: fail, skip, or keep it without the value."`
 	Reference   string         `default:"source_ref" placeholder:"WHICH" help:"What the peer sees of a hit where it learns of hits: source_ref or id (default ${default})."`
+	OneToOne    bool           `help:"Show of each record, here and there, only the best hit; all are stored."`
 	Wait        bool           `help:"Wait while an approval is missing, instead of exit code 3."`
 	Poll        time.Duration  `hidden:"" default:"5s" help:"How often --wait asks the peer."`
 	Resume      string         `placeholder:"ID" help:"Go on with a session that waited or was cut off: its id, the beginning of it, or last."`
@@ -51,7 +52,8 @@ func (c *matchCmd) AfterApply() (err error) {
 type matchView struct {
 	Notice string `json:"notice"`
 	*protocol.Outcome
-	Out string `json:"out,omitempty"`
+	Out     string `json:"out,omitempty"`
+	LeftOut int    `json:"left_out,omitempty"` // by --one-to-one
 	// Input counts what became of the rows read.
 	Input *records.Report `json:"input,omitempty"`
 }
@@ -282,13 +284,14 @@ func (c *matchCmd) explain(app *App, session string, err error) error {
 func (c *matchCmd) finish(app *App, out *protocol.Outcome, report *records.Report, format string) error {
 	r := &resultsView{Notice: notice, Session: out.Session, Agreement: out.Agreement, Peer: out.Peer,
 		Mode: string(out.Mode), Count: int64(out.Count), Hits: out.Hits}
-	r.sort()
+	r.arrange(c.OneToOne)
+	out.Hits = r.Hits
 	if c.Out != "" {
 		if err := r.writeFile(c.Out, format, c.Force); err != nil {
 			return withHint(err, "the hits are stored: `symbolon sessions results %s --out FILE`", short(out.Session))
 		}
 	}
-	return app.print(matchView{Notice: notice, Outcome: out, Out: c.Out, Input: report}, func(w io.Writer) {
+	return app.print(matchView{Notice: notice, Outcome: out, Out: c.Out, LeftOut: r.LeftOut, Input: report}, func(w io.Writer) {
 		fmt.Fprintf(w, "Session %s with %s, %s as %s\n", short(out.Session), out.Peer, out.Mode, out.Role)
 		if report != nil {
 			fmt.Fprintf(w, "Read: %s\n", report)
@@ -306,7 +309,7 @@ func (c *matchCmd) finish(app *App, out *protocol.Outcome, report *records.Repor
 			fmt.Fprintf(w, "%d match keys are shared.\n", out.Count)
 			return
 		}
-		fmt.Fprintf(w, "%d match keys are shared; %d hits\n", out.Count, len(out.Hits))
+		fmt.Fprintf(w, "%d match keys are shared; %s\n", out.Count, r.count())
 		if c.Out != "" {
 			fmt.Fprintf(w, "Wrote %s\n%s\n", c.Out, notice)
 			return

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,5 +155,31 @@ func TestPassphrase(t *testing.T) {
 		} else if err != nil || string(got.Expose()) != want {
 			t.Errorf("%q: %v", text, err)
 		}
+	}
+}
+
+func TestResultsOneToOne(t *testing.T) {
+	t.Parallel()
+	hit := func(id, reference string, bits float64) protocol.Hit {
+		return protocol.Hit{ID: id, Reference: reference, Bits: bits}
+	}
+	hits := []protocol.Hit{hit("a", "X", 10), hit("a", "Y", 30), hit("b", "X", 20), hit("b", "Y", 40), hit("c", "X", 20), hit("d", "", 5), hit("d", "", 3), hit("e", "", 1)}
+	v := resultsView{Hits: slices.Clone(hits)}
+	v.arrange(false)
+	if len(v.Hits) != len(hits) || v.LeftOut != 0 || v.Hits[0].Bits != 40 || v.Hits[7].Bits != 1 {
+		t.Errorf("arranged as %v", v.Hits)
+	}
+	v = resultsView{Hits: slices.Clone(hits)}
+	v.arrange(true)
+	var got []string
+	for _, h := range v.Hits {
+		got = append(got, h.ID+h.Reference)
+	}
+	// b takes Y, so a is left with X, which c has for more.
+	if g := strings.Join(got, " "); g != "bY cX d e" || v.LeftOut != 4 {
+		t.Errorf("one-to-one keeps %q and leaves out %d", g, v.LeftOut)
+	}
+	if !strings.Contains(v.count(), "4 hits, one for each record; 4 others") {
+		t.Errorf("counted as %q", v.count())
 	}
 }

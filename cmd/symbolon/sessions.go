@@ -195,10 +195,11 @@ func (a *App) printSession(id, headline string) error {
 }
 
 type sessionsResultsCmd struct {
-	Session string `arg:"" help:"Its id, the beginning of it, or last."`
-	Out     string `type:"path" placeholder:"FILE" help:"Write the hits here."`
-	Format  string `placeholder:"FORMAT" help:"csv or json; default by the file's extension."`
-	Force   bool   `help:"Replace the file if it exists."`
+	Session  string `arg:"" help:"Its id, the beginning of it, or last."`
+	Out      string `type:"path" placeholder:"FILE" help:"Write the hits here."`
+	Format   string `placeholder:"FORMAT" help:"csv or json; default by the file's extension."`
+	Force    bool   `help:"Replace the file if it exists."`
+	OneToOne bool   `help:"Show of each record, here and there, only the best hit."`
 }
 
 func (c *sessionsResultsCmd) needs(*App) need { return needStore }
@@ -213,6 +214,9 @@ func (c *sessionsResultsCmd) Run(app *App) error {
 		return err
 	}
 	v, err := app.results(row)
+	if err == nil {
+		v.arrange(c.OneToOne)
+	}
 	if errors.Is(err, store.ErrState) {
 		return withHint(fmt.Errorf("session %s has no results: it is %s", short(row.ID), row.State), "see `symbolon sessions show %s`", short(row.ID))
 	}
@@ -227,7 +231,7 @@ func (c *sessionsResultsCmd) Run(app *App) error {
 	}
 	return app.print(v, func(w io.Writer) {
 		if c.Out != "" {
-			fmt.Fprintf(w, "%d hits\n%s\n", len(v.Hits), notice)
+			fmt.Fprintf(w, "%s\n%s\n", v.count(), notice)
 			return
 		}
 		if c.Format == formatCSV {
