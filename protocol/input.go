@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 
@@ -84,9 +83,6 @@ const seedSize = 32
 
 // newSeed draws a session's seed.
 func newSeed(r io.Reader) ([]byte, error) {
-	if r == nil {
-		r = rand.Reader
-	}
 	seed := make([]byte, seedSize)
 	if _, err := io.ReadFull(r, seed); err != nil {
 		return nil, fmt.Errorf("drawing the session's seed: %w", err)
