@@ -16,10 +16,9 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/cloudflare/circl/group"
-
 	"github.com/symbolon/symbolon/internal/oracle"
 	"github.com/symbolon/symbolon/internal/parallel"
+	"github.com/symbolon/symbolon/internal/ristretto"
 )
 
 // ErrMalformed reports a message of the peer that no honest party sends.
@@ -62,10 +61,13 @@ type Endemic struct {
 }
 
 const (
-	pointLen     = 32
-	endemicHash  = "symbolon/v1/ot/endemic-hash"
-	endemicKey   = "symbolon/v1/ot/endemic-key"
-	endemicPoint = "symbolon/v1/ot/endemic-point"
+	pointLen   = ristretto.ElementSize
+	endemicKey = "symbolon/v1/ot/endemic-key"
+)
+
+var (
+	endemicHash  = ristretto.NewHasher([]byte("symbolon/v1/ot/endemic-hash"))
+	endemicPoint = ristretto.NewHasher([]byte("symbolon/v1/ot/endemic-point"))
 )
 
 // RequestLen is two group elements an OT.
@@ -79,7 +81,7 @@ type endemicReceiver struct {
 	workers int
 	request []byte
 	choices []bool
-	scalars []group.Scalar
+	scalars []ristretto.Scalar
 }
 
 // Request sends r_0 and r_1 for each OT, with r_{1-c} a random element and
@@ -90,21 +92,20 @@ func (e Endemic) Request(binding []byte, choices []bool, rand io.Reader) ([]byte
 	if _, err := io.ReadFull(rand, seeds); err != nil {
 		return nil, nil, fmt.Errorf("ot: reading randomness: %w", err)
 	}
-	r := &endemicReceiver{binding: binding, workers: e.Workers, choices: append([]bool(nil), choices...), scalars: make([]group.Scalar, n)}
+	r := &endemicReceiver{binding: binding, workers: e.Workers, choices: append([]bool(nil), choices...), scalars: make([]ristretto.Scalar, n)}
 	r.request = make([]byte, e.RequestLen(n))
 	err := parallel.For(context.Background(), e.Workers, n, func(i int) error {
 		seed := seeds[128*i : 128*i+128]
-		r.scalars[i] = scalarFrom(seed[:64])
+		endemicPoint.Scalar(&r.scalars[i], seed[:64])
 		c := bit(choices[i])
 		var other, own [pointLen]byte
-		if err := putPoint(other[:], group.Ristretto255.HashToElement(seed[64:], []byte(endemicPoint))); err != nil {
-			return err
-		}
-		p := group.Ristretto255.NewElement().MulGen(r.scalars[i])
-		p.Add(p, negated(hashPoint(binding, i, c, other[:])))
-		if err := putPoint(own[:], p); err != nil {
-			return err
-		}
+		var p, h ristretto.Element
+		endemicPoint.Element(&p, seed[64:])
+		p.Encode(other[:])
+		hashPoint(&h, binding, i, c, other[:])
+		p.MultiplyBase(&r.scalars[i])
+		p.Subtract(&p, &h)
+		p.Encode(own[:])
 		// Which element goes where is the secret: no address depends on it.
 		r0, r1 := r.request[2*pointLen*i:][:pointLen], r.request[2*pointLen*i+pointLen:][:pointLen]
 		copy(r0, own[:])
@@ -132,22 +133,22 @@ func (e Endemic) Reply(binding []byte, n int, request []byte, rand io.Reader) ([
 	reply := make([]byte, e.ReplyLen(n))
 	keys := make([][2]Key, n)
 	err := parallel.For(context.Background(), e.Workers, n, func(i int) error {
-		scalar := scalarFrom(seeds[64*i : 64*i+64])
+		var scalar ristretto.Scalar
+		endemicPoint.Scalar(&scalar, seeds[64*i:64*i+64])
 		pair := request[2*pointLen*i:][:2*pointLen]
 		slots := [2][]byte{pair[:pointLen], pair[pointLen:]}
 		answer := reply[pointLen*i:][:pointLen]
-		if err := putPoint(answer, group.Ristretto255.NewElement().MulGen(scalar)); err != nil {
-			return err
-		}
+		var p, h ristretto.Element
+		p.MultiplyBase(&scalar)
+		p.Encode(answer)
 		for j := range 2 {
-			p, err := getPoint(slots[j])
-			if err != nil {
-				return fmt.Errorf("%w: request %d: %w", ErrMalformed, i, err)
+			if err := p.Decode(slots[j]); err != nil {
+				return fmt.Errorf("%w: request %d: group element %w", ErrMalformed, i, err)
 			}
-			p.Add(p, hashPoint(binding, i, j, slots[1-j]))
-			if keys[i][j], err = deriveKey(binding, i, j, pair, answer, p.Mul(p, scalar)); err != nil {
-				return err
-			}
+			hashPoint(&h, binding, i, j, slots[1-j])
+			p.Add(&p, &h)
+			p.Multiply(&scalar, &p)
+			keys[i][j] = deriveKey(binding, i, j, pair, answer, &p)
 		}
 		return nil
 	})
@@ -167,13 +168,14 @@ func (r *endemicReceiver) Keys(reply []byte) ([]Key, error) {
 	keys := make([]Key, n)
 	err := parallel.For(context.Background(), r.workers, n, func(i int) error {
 		answer := reply[pointLen*i:][:pointLen]
-		p, err := getPoint(answer)
-		if err != nil {
-			return fmt.Errorf("%w: reply %d: %w", ErrMalformed, i, err)
+		var p ristretto.Element
+		if err := p.Decode(answer); err != nil {
+			return fmt.Errorf("%w: reply %d: group element %w", ErrMalformed, i, err)
 		}
+		p.Multiply(&r.scalars[i], &p)
 		pair := r.request[2*pointLen*i:][:2*pointLen]
-		keys[i], err = deriveKey(r.binding, i, bit(r.choices[i]), pair, answer, p.Mul(p, r.scalars[i]))
-		return err
+		keys[i] = deriveKey(r.binding, i, bit(r.choices[i]), pair, answer, &p)
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -181,24 +183,15 @@ func (r *endemicReceiver) Keys(reply []byte) ([]Key, error) {
 	return keys, nil
 }
 
-// scalarFrom hashes 64 random bytes to a scalar: circl's RandomScalar ignores
-// the reader it is given, and a run must be reproducible from its seed.
-func scalarFrom(seed []byte) group.Scalar {
-	return group.Ristretto255.HashToScalar(seed, []byte(endemicPoint))
+func hashPoint(p *ristretto.Element, binding []byte, index, side int, point []byte) {
+	endemicHash.Element(p, append(appendTag(nil, binding, index, side), point...))
 }
 
-func hashPoint(binding []byte, index, side int, point []byte) group.Element {
-	m := append(appendTag(nil, binding, index, side), point...)
-	return group.Ristretto255.HashToElement(m, []byte(endemicHash))
-}
-
-func deriveKey(binding []byte, index, side int, pair, answer []byte, shared group.Element) (Key, error) {
-	s, err := shared.MarshalBinary()
-	if err != nil {
-		return Key{}, fmt.Errorf("ot: encoding a group element: %w", err)
-	}
-	sum := oracle.Sum(endemicKey, appendTag(nil, binding, index, side), pair, answer, s)
-	return Key(sum[:16]), nil
+func deriveKey(binding []byte, index, side int, pair, answer []byte, shared *ristretto.Element) Key {
+	var s [pointLen]byte
+	shared.Encode(s[:])
+	sum := oracle.Sum(endemicKey, appendTag(nil, binding, index, side), pair, answer, s[:])
+	return Key(sum[:16])
 }
 
 func appendTag(b, binding []byte, index, side int) []byte {
@@ -206,30 +199,6 @@ func appendTag(b, binding []byte, index, side int) []byte {
 	b = append(b, binding...)
 	b = binary.BigEndian.AppendUint32(b, uint32(index))
 	return append(b, byte(side))
-}
-
-func negated(e group.Element) group.Element { return e.Neg(e) }
-
-func putPoint(dst []byte, e group.Element) error {
-	b, err := e.MarshalBinary()
-	if err != nil {
-		return fmt.Errorf("ot: encoding a group element: %w", err)
-	}
-	copy(dst, b)
-	return nil
-}
-
-// getPoint refuses encodings that are not canonical and the identity, which no
-// honest party sends but with negligible probability.
-func getPoint(b []byte) (group.Element, error) {
-	e := group.Ristretto255.NewElement()
-	if err := e.UnmarshalBinary(b); err != nil {
-		return nil, fmt.Errorf("invalid group element: %w", err)
-	}
-	if e.IsIdentity() {
-		return nil, errors.New("group element is the identity")
-	}
-	return e, nil
 }
 
 func bit(b bool) int {

@@ -2,7 +2,10 @@ package ot
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -231,5 +234,26 @@ func BenchmarkEndemic(b *testing.B) {
 		if _, err := receiver.Keys(reply); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestEndemicIsPinned keeps messages and keys from changing with the
+// implementation of the group: both versions must be able to talk.
+func TestEndemicIsPinned(t *testing.T) {
+	request, receiver, err := Endemic{}.Request(binding, []bool{false, true, true}, newSeeded(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, pairs, err := Endemic{}.Reply(binding, 3, request, newSeeded(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := receiver.Keys(reply)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%x %x %x %x", request, reply, pairs, keys))
+	if got, want := hex.EncodeToString(sum[:]), "fbf3c67aa0f076a192fa6c442b25d87939ebe8c45517532903f5a196dd694321"; got != want {
+		t.Errorf("the exchange hashes to %s, want %s", got, want)
 	}
 }

@@ -42,17 +42,19 @@ import (
 	"fmt"
 
 	"github.com/symbolon/symbolon/internal/parallel"
+	"github.com/symbolon/symbolon/internal/ristretto"
 	"github.com/symbolon/symbolon/psi"
 )
 
 // BatchItems is the number of elements or tags in a message.
 const BatchItems = 4096
 
-// chunk is the number of elements that a worker takes at a time: about 2 ms.
-const chunk = 32
+// chunk is the number of elements that a worker takes at a time: about 1 ms
+// where the processor multiplies vectors of integers, 5 ms elsewhere.
+const chunk = 64
 
 // ElementSize is the length of an encoded group element in bytes.
-const ElementSize = 32
+const ElementSize = ristretto.ElementSize
 
 // Kinds of messages.
 const (
@@ -75,8 +77,8 @@ type run struct {
 	o       psi.Options
 	items   []psi.Item
 	context []byte
-	group   *hasher
-	secret  scalar
+	group   *ristretto.Hasher
+	secret  *ristretto.Scalar
 	seen    seenElements
 	tagLen  int
 	err     error
@@ -143,7 +145,7 @@ func (r *run) tag(full []byte) []byte {
 
 // take checks the batch of elements in payload, which follows done of total
 // elements, and multiplies each by s in place.
-func (r *run) take(ctx context.Context, what string, payload []byte, done, total int, s scalar) error {
+func (r *run) take(ctx context.Context, what string, payload []byte, done, total int, s *ristretto.Scalar) error {
 	n := batchLen(done, total)
 	if len(payload) != n*ElementSize {
 		return psi.Peerf("dhpsi: %s elements %d to %d: got %d bytes, want %d",
@@ -155,15 +157,13 @@ func (r *run) take(ctx context.Context, what string, payload []byte, done, total
 		}
 	}
 	return parallel.Ranges(ctx, r.o.Workers, n, chunk, func(lo, hi int) error {
-		e := newElement()
-		for i := lo; i < hi; i++ {
-			b := payload[i*ElementSize:][:ElementSize]
-			if err := e.decode(b); err != nil {
-				return psi.Peerf("dhpsi: %s element %d %v", what, done+i, err)
-			}
-			e.mul(s)
-			e.encode(b)
+		encoded := payload[lo*ElementSize : hi*ElementSize]
+		var b ristretto.Batch
+		if bad, ok := errors.AsType[*ristretto.DecodeError](b.Decode(encoded)); ok {
+			return psi.Peerf("dhpsi: %s element %d %v", what, done+lo+bad.Index, bad.Err)
 		}
+		b.Multiply(s)
+		b.Encode(encoded)
 		return nil
 	})
 }

@@ -3,7 +3,9 @@ package dhpsi
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +13,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/symbolon/symbolon/internal/ristretto"
 	"github.com/symbolon/symbolon/psi"
 	"go.uber.org/goleak"
 )
@@ -297,9 +300,10 @@ func TestSplittingAttack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := 30; i < 60; i++ {
-		e := honest.group.hash(xs[i][:])
-		e.mul(second)
-		e.encode(blinded.Payload[i*ElementSize:])
+		var e ristretto.Element
+		honest.group.Element(&e, xs[i][:])
+		e.Multiply(second, &e)
+		e.Encode(blinded.Payload[i*ElementSize:])
 	}
 	if err := s.Handle(ctx, *blinded); err != nil {
 		t.Fatal(err) // the sender can't tell
@@ -318,14 +322,14 @@ func TestSplittingAttack(t *testing.T) {
 	}
 	var counts [2]int
 	for c := range slices.Chunk(evaluated.Payload, ElementSize) {
-		for i, inv := range []scalar{honest.inverse, second.inverse()} {
-			e := newElement()
-			if err := e.decode(c); err != nil {
+		for i, inv := range []*ristretto.Scalar{honest.inverse, inverse(second)} {
+			var e ristretto.Element
+			if err := e.Decode(c); err != nil {
 				t.Fatal(err)
 			}
-			e.mul(inv)
+			e.Multiply(inv, &e)
 			var full [ElementSize]byte
-			e.encode(full[:])
+			e.Encode(full[:])
 			if _, ok := index.Find(honest.tag(full[:])); ok {
 				counts[i]++
 			}
@@ -498,5 +502,26 @@ func TestMutual(t *testing.T) {
 	slices.SortFunc(got, func(a, b psi.Item) int { return bytes.Compare(a[:], b[:]) })
 	if !slices.Equal(got, numbered(50, 80)) {
 		t.Fatalf("the sender learns %d hits, want 30", len(got))
+	}
+}
+
+// TestTranscriptIsPinned keeps what goes over the wire from changing with the
+// implementation of the group: both versions must be able to talk.
+func TestTranscriptIsPinned(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[psi.Mode]string{
+		psi.ModeIntersection: "f81d8f952ef9d00c09177afe6fbbb2df5de9bae7d8e4a0e508f94d07b548d19f",
+		psi.ModeCardinality:  "81bfc3377181c4445886ce0b710bf89fd2a7014b55e29cd0f4ab8ce5356e7b2b",
+	} {
+		s, r := newPair(t, params(mode, 40, 25), numbered(0, 40), numbered(30, 55), psi.Options{})
+		tr := drive(t, s, r)
+		h := sha256.New()
+		for _, m := range slices.Concat(tr.sender, tr.receiver) {
+			h.Write([]byte{m.Kind})
+			h.Write(m.Payload)
+		}
+		if got := hex.EncodeToString(h.Sum(nil)); got != want {
+			t.Errorf("%s: transcript hashes to %s, want %s", mode, got, want)
+		}
 	}
 }

@@ -5,95 +5,56 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/cloudflare/circl/group"
+	"github.com/symbolon/symbolon/internal/ristretto"
 	"github.com/symbolon/symbolon/psi"
 )
-
-// ristretto is the group of the engine.
-var ristretto = group.Ristretto255
 
 // suite names the hash to the group (RFC 9380, Appendix B).
 const suite = "ristretto255_XMD:SHA-512_R255MAP_RO_"
 
-// Reasons to refuse an element.
-var (
-	errIdentity     = errors.New("is the identity")
-	errNotCanonical = errors.New("is not a canonical encoding")
-	errRepeated     = errors.New("repeats an earlier one")
-)
-
-// hasher hashes items to the group under the domain of one run. It is safe for
-// concurrent use.
-type hasher struct{ dst []byte }
+// errRepeated is a reason to refuse an element, beside those of
+// ristretto.Batch.
+var errRepeated = errors.New("repeats an earlier one")
 
 // newHasher returns the hasher of the run with the given context. The context
 // holds session, shard and attempt, so that elements of different runs are
 // unrelated.
-func newHasher(context []byte) *hasher {
+func newHasher(context []byte) *ristretto.Hasher {
 	sum := psi.HashTuple([]byte("symbolon/v1/dhpsi"), context)
-	return &hasher{dst: append([]byte("SYMBOLON-V1-DHPSI-"+suite), sum[:]...)}
+	return ristretto.NewHasher(append([]byte("SYMBOLON-V1-DHPSI-"+suite), sum[:]...))
 }
 
-// hash returns hash_to_ristretto255 of msg (RFC 9380, Appendix B).
-func (h *hasher) hash(msg []byte) element {
-	return element{ristretto.HashToElement(msg, h.dst)}
-}
-
-// scalar is a secret scalar.
-type scalar struct{ s group.Scalar }
+// scalars hashes randomness to scalars.
+var scalars = ristretto.NewHasher([]byte("SYMBOLON-V1-DHPSI-scalar"))
 
 // randomScalar returns a uniform non-zero scalar, from 64 bytes of rand.
-func randomScalar(rand io.Reader) (scalar, error) {
+func randomScalar(rand io.Reader) (*ristretto.Scalar, error) {
 	var b [64]byte
 	if _, err := io.ReadFull(rand, b[:]); err != nil {
-		return scalar{}, fmt.Errorf("dhpsi: reading randomness: %w", err)
+		return nil, fmt.Errorf("dhpsi: reading randomness: %w", err)
 	}
-	// The group's own random scalars come from no reader of ours. A hash of
-	// 512 bits is within 2^-258 of uniform, and zero as rarely as that.
-	s := ristretto.HashToScalar(b[:], []byte("SYMBOLON-V1-DHPSI-scalar"))
+	// A hash of 512 bits is within 2^-258 of uniform, and zero as rarely as
+	// that.
+	s := new(ristretto.Scalar)
+	scalars.Scalar(s, b[:])
 	if s.IsZero() {
-		return scalar{}, errors.New("dhpsi: random scalar is zero")
+		return nil, errors.New("dhpsi: random scalar is zero")
 	}
-	return scalar{s}, nil
+	return s, nil
 }
 
-func (s scalar) inverse() scalar { return scalar{ristretto.NewScalar().Inv(s.s)} }
-
-// element is a group element that its methods overwrite.
-type element struct{ e group.Element }
-
-func newElement() element { return element{ristretto.NewElement()} }
-
-func (e element) mul(s scalar) { e.e.Mul(e.e, s.s) }
-
-// encode writes the encoding to b.
-func (e element) encode(b []byte) {
-	enc, err := e.e.MarshalBinaryCompress()
-	if err != nil {
-		// Encoding takes any element.
-		panic("dhpsi: " + err.Error())
-	}
-	copy(b, enc)
+func inverse(s *ristretto.Scalar) *ristretto.Scalar {
+	inv := new(ristretto.Scalar)
+	inv.Invert(s)
+	return inv
 }
 
-// decode sets e to what b encodes, and refuses the identity and everything
-// but the one encoding of an element (RFC 9496, Section 4.3.1).
-func (e element) decode(b []byte) error {
-	if isZero(b) {
-		return errIdentity
-	}
-	if err := e.e.UnmarshalBinary(b); err != nil {
-		return errNotCanonical
-	}
-	return nil
-}
-
-func isZero(b []byte) bool {
-	var or byte
-	for _, c := range b {
-		or |= c
-	}
-	return or == 0
+// evaluate writes to dst the encodings of s·H(item(i)) for i below n.
+func (r *run) evaluate(dst []byte, n int, item func(i int) *psi.Item) {
+	var b ristretto.Batch
+	b.Hash(r.group, n, func(i int) []byte { return item(i)[:] })
+	b.Multiply(r.secret)
+	b.Encode(dst)
 }
 
 // seenElements remembers encodings by their first sixteen bytes. Different

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/symbolon/symbolon/internal/parallel"
+	"github.com/symbolon/symbolon/internal/ristretto"
 	"github.com/symbolon/symbolon/psi"
 )
 
@@ -11,7 +12,7 @@ import (
 type Receiver struct {
 	*run
 	sched             schedule
-	inverse           scalar
+	inverse           *ristretto.Scalar
 	blinded           int // elements sent
 	tagged, evaluated int // tags and elements received
 	index             *psi.TagIndex
@@ -38,7 +39,7 @@ func NewReceiver(p psi.Params, items []psi.Item, o psi.Options) (*Receiver, erro
 	x := &Receiver{
 		run:     r,
 		sched:   newSchedule(&p),
-		inverse: r.secret.inverse(),
+		inverse: inverse(r.secret),
 		index:   psi.NewTagIndex(r.tagLen),
 	}
 	x.finish()
@@ -57,11 +58,7 @@ func (r *Receiver) Next(ctx context.Context) (*psi.Message, error) {
 	}
 	payload := make([]byte, n*ElementSize)
 	err := parallel.Ranges(ctx, r.o.Workers, n, chunk, func(lo, hi int) error {
-		for i := lo; i < hi; i++ {
-			e := r.group.hash(r.items[done+i][:])
-			e.mul(r.secret)
-			e.encode(payload[i*ElementSize:])
-		}
+		r.evaluate(payload[lo*ElementSize:hi*ElementSize], hi-lo, func(i int) *psi.Item { return &r.items[done+lo+i] })
 		return nil
 	})
 	if err != nil {

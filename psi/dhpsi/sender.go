@@ -84,15 +84,13 @@ func (s *Sender) tags(ctx context.Context) ([]byte, error) {
 	payload := make([]byte, n*s.tagLen)
 	full := make([]byte, n*s.out.FullLen)
 	err := parallel.Ranges(ctx, s.o.Workers, n, chunk, func(lo, hi int) error {
-		var b [ElementSize]byte
+		encoded := make([]byte, (hi-lo)*ElementSize)
+		s.evaluate(encoded, hi-lo, func(i int) *psi.Item { return &s.items[s.out.Order[done+lo+i]] })
 		for i := lo; i < hi; i++ {
-			e := s.group.hash(s.items[s.out.Order[done+i]][:])
-			e.mul(s.secret)
-			e.encode(b[:])
-			copy(payload[i*s.tagLen:], s.tag(b[:]))
-			if s.o.KeepOutputs {
-				copy(full[i*ElementSize:], b[:])
-			}
+			copy(payload[i*s.tagLen:], s.tag(encoded[(i-lo)*ElementSize:][:ElementSize]))
+		}
+		if s.o.KeepOutputs {
+			copy(full[lo*ElementSize:], encoded)
 		}
 		return nil
 	})
