@@ -214,8 +214,8 @@ func (n *Node) checkProposal(peer *keys.PublicIdentity, a *Agreement, p *Proposa
 	if err := checkApprovals(a.Approval.wants(true), p.UserKey, handle, m.Approvals); err != nil {
 		return refuse(CodeApproval, "the proposer's approvals: %w", err)
 	}
-	if !slices.Contains(a.Modes, p.Mode) {
-		return refuse(CodeNotPermitted, "mode %q is not in the agreement", p.Mode)
+	if !slices.Contains(a.SessionModes(), p.Mode) {
+		return refuse(CodeNotPermitted, "mode %q is not a session of the agreement", p.Mode)
 	}
 	if p.Items > a.Caps.ItemsPerSession || p.Records > a.Caps.ItemsPerSession {
 		return refuse(CodeBudget, "the peer proposes %d items and %d records, the agreement allows %d", p.Items, p.Records, a.Caps.ItemsPerSession)

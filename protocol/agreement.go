@@ -58,7 +58,9 @@ type Agreement struct {
 	ShardItems int64   `json:"shard_items"`
 	Padding    Padding `json:"padding"`
 	// Labels, if present, open the sender's reference for a hit.
-	Labels      *Labels  `json:"labels,omitempty"`
+	Labels *Labels `json:"labels,omitempty"`
+	// Lookup is the clause for mode lookup.
+	Lookup      *Lookup  `json:"lookup,omitempty"`
 	Caps        Caps     `json:"caps"`
 	NotifyOnHit string   `json:"notify_on_hit"`
 	Approval    Approval `json:"approval"`
@@ -252,7 +254,7 @@ func (a *Agreement) RoleOf(p Party, proposes bool) psi.Role {
 
 // Validate checks every clause and reports the first that is wrong.
 func (a *Agreement) Validate() error {
-	for _, check := range []func() error{a.validateParties, a.validateModes, a.validateRules, a.validateLimits} {
+	for _, check := range []func() error{a.validateParties, a.validateModes, a.validateRules, a.validateLimits, a.validateLookup} {
 		if err := check(); err != nil {
 			return fmt.Errorf("agreement: %w", err)
 		}
@@ -309,7 +311,7 @@ func (a *Agreement) validateModes() error {
 	}
 	for i, m := range a.Modes {
 		switch m {
-		case psi.ModeIntersection, psi.ModeMutual, psi.ModeCardinality:
+		case psi.ModeIntersection, psi.ModeMutual, psi.ModeCardinality, psi.ModeLookup:
 		default:
 			return fmt.Errorf("mode %q is unknown", m)
 		}
@@ -344,8 +346,14 @@ func (a *Agreement) validateModes() error {
 	return a.validateEngine()
 }
 
+// validateEngine checks the engine for the modes that run one. An agreement
+// without such a mode need not name any.
 func (a *Agreement) validateEngine() error {
-	for _, m := range a.Modes {
+	modes := a.SessionModes()
+	if len(modes) == 0 && (a.Engine != "" || a.Security != "") {
+		modes = []psi.Mode{psi.ModeIntersection}
+	}
+	for _, m := range modes {
 		if err := CheckEngine(a.Engine, a.Security, m); err != nil {
 			return err
 		}
@@ -385,11 +393,7 @@ func (a *Agreement) validateLimits() error {
 	default:
 		return fmt.Errorf("padding %q is unknown", a.Padding)
 	}
-	ranges := []struct {
-		name        string
-		value       int64
-		least, most int64
-	}{
+	ranges := []limit{
 		{"caps.items_per_session", a.Caps.ItemsPerSession, 1, psi.MaxItems},
 		{"caps.items_per_day", a.Caps.ItemsPerDay, a.Caps.ItemsPerSession, math.MaxInt32 << 8},
 		{"caps.sessions_per_day", a.Caps.SessionsPerDay, 1, 1_000_000},
@@ -402,19 +406,22 @@ func (a *Agreement) validateLimits() error {
 		return fmt.Errorf("shard_items is %d, want 0 or at least %d", a.ShardItems, minShard)
 	}
 	if a.Labels != nil {
-		ranges = append(ranges, struct {
-			name        string
-			value       int64
-			least, most int64
-		}{"labels.bytes", int64(a.Labels.Bytes), 1, 4096}, struct {
-			name        string
-			value       int64
-			least, most int64
-		}{"labels.slots", int64(a.Labels.Slots), 1, 64})
+		ranges = append(ranges, limit{"labels.bytes", int64(a.Labels.Bytes), 1, 4096}, limit{"labels.slots", int64(a.Labels.Slots), 1, 64})
 	}
-	for _, r := range ranges {
-		if r.value < r.least || r.value > r.most {
-			return fmt.Errorf("%s is %d, outside [%d, %d]", r.name, r.value, r.least, r.most)
+	return checkRanges(ranges)
+}
+
+// limit is a clause that is a number.
+type limit struct {
+	name        string
+	value       int64
+	least, most int64
+}
+
+func checkRanges(limits []limit) error {
+	for _, l := range limits {
+		if l.value < l.least || l.value > l.most {
+			return fmt.Errorf("%s is %d, outside [%d, %d]", l.name, l.value, l.least, l.most)
 		}
 	}
 	return nil

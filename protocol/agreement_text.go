@@ -46,7 +46,12 @@ func (a *Agreement) WriteText(w io.Writer) error {
 	if a.Caps.MinRecords > 0 {
 		p.line("Smallest set", fmt.Sprintf("%d records (self-declared: each node checks its own data)", a.Caps.MinRecords))
 	}
-	p.line("Engine", fmt.Sprintf("%s, %s", a.Engine, a.Security))
+	if a.Lookup != nil {
+		a.lookupText(p)
+	}
+	if len(a.SessionModes()) > 0 {
+		p.line("Engine", fmt.Sprintf("%s, %s", a.Engine, a.Security))
+	}
 	if a.ShardItems > 0 {
 		p.line("Shards", fmt.Sprintf("about %d items at a time; a cut session goes on after the last one finished", a.ShardItems))
 	}
@@ -55,6 +60,9 @@ func (a *Agreement) WriteText(w io.Writer) error {
 		r := &a.Rules.Rules[i]
 		p.raw("  %s: %s\n", r.ID, r.Sentence())
 		p.raw("    %s under these caps.\n", enumeration(r.EnumerationDays(a.Caps.ItemsPerDay)))
+		if a.Lookup != nil {
+			p.raw("    By lookups alone: %s.\n", enumeration(r.EnumerationDays(a.Lookup.EvaluationsPerDay)))
+		}
 	}
 	a.warnings(p)
 	return p.err
@@ -78,6 +86,8 @@ func (a *Agreement) modeText(m psi.Mode) string {
 		return "intersection: the receiver learns which of its records the sender also knows; the sender learns nothing"
 	case psi.ModeMutual:
 		return "mutual: the receiver learns which of its records the sender also knows, and the sender which of its own were hit"
+	case psi.ModeLookup:
+		return fmt.Sprintf("lookup: %s about single people, and learns hit or no hit; the one asked learns that, when and how often it was asked, not about whom nor with what outcome", a.asksText())
 	}
 	return fmt.Sprintf("cardinality: the receiver learns how many match keys of rule %q are shared, not which", a.CardinalityRule)
 }
@@ -103,13 +113,17 @@ const weakDays = 365
 
 func (a *Agreement) warnings(p *textWriter) {
 	var lines []string
-	if a.Security == psi.SemiHonest {
+	if a.Security == psi.SemiHonest && len(a.SessionModes()) > 0 {
 		lines = append(lines, "security: semi-honest. The engine protects against a peer that follows the protocol but is curious. A peer that deviates can learn more: a cardinality, for one, can be split into the counts of parts of its set.")
 	}
 	for i := range a.Rules.Rules {
 		r := &a.Rules.Rules[i]
-		if days := r.EnumerationDays(a.Caps.ItemsPerDay); days < weakDays {
+		if days := r.EnumerationDays(a.Caps.ItemsPerDay); days < weakDays && len(a.SessionModes()) > 0 {
 			lines = append(lines, fmt.Sprintf("rule %q: a peer could try every value within %.0f days. Lower items_per_day or add a field.", r.ID, math.Ceil(days)))
+		} else if a.Lookup != nil {
+			if days := r.EnumerationDays(min(a.Lookup.EvaluationsPerDay, a.Caps.ItemsPerDay)); days < weakDays {
+				lines = append(lines, fmt.Sprintf("rule %q: a peer could look up every value within %.0f days. Lower evaluations_per_day or add a field.", r.ID, math.Ceil(days)))
+			}
 		}
 		if r.Weak() {
 			lines = append(lines, fmt.Sprintf("rule %q is weak: different people will share its keys, and each such pair is disclosed like a hit.", r.ID))

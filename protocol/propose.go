@@ -40,8 +40,8 @@ func (n *Node) Propose(ctx context.Context, req Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !slices.Contains(a.Modes, req.Mode) {
-		return "", refuse(CodeNotPermitted, "mode %q is not in the agreement, which allows %v", req.Mode, a.Modes)
+	if modes := a.SessionModes(); !slices.Contains(modes, req.Mode) {
+		return "", refuse(CodeNotPermitted, "mode %q is not a session of the agreement, which allows %v", req.Mode, modes)
 	}
 	if err := n.checkUser(req.User); err != nil {
 		return "", err

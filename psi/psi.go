@@ -54,6 +54,10 @@ const (
 	ModeCardinality Mode = "cardinality"
 )
 
+// ModeLookup is no session: single people are looked up in a published filter
+// (psi/lookup).
+const ModeLookup Mode = "lookup"
+
 // Security names the adversary an engine withstands.
 type Security string
 

@@ -181,7 +181,11 @@ func (c *matchCmd) choose(app *App) (store.Agreement, psi.Mode, error) {
 	}
 	mode := c.Mode
 	if mode == "" {
-		mode = s.Agreement.Modes[0]
+		modes := s.Agreement.SessionModes()
+		if len(modes) == 0 {
+			return row, "", usagef("agreement %s has no mode that runs as a session", short(row.ID))
+		}
+		mode = modes[0]
 	}
 	return row, mode, nil
 }

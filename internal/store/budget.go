@@ -70,8 +70,8 @@ func (l Limits) validate() error {
 type OverBudgetError struct {
 	// Which is the cap: "items in per session", "items out per day", ...
 	Which string
-	// Used is what the last 24 hours, or the attempt so far, have used; Asked is
-	// what was to be added.
+	// Used is what the last 24 hours or minute, or the attempt so far, have used;
+	// Asked is what was to be added.
 	Limit, Used, Asked int64
 	// RetryAfter is when it would fit, if nothing else is charged; 0
 	// means never.
@@ -97,10 +97,19 @@ type Usage struct {
 // Usage returns what the peer has used in the 24 hours before now.
 func (r Reader) Usage(peerRoot string, now time.Time) (Usage, error) {
 	var u Usage
+	what := "usage of peer " + short(peerRoot)
 	err := r.q.QueryRow(`SELECT coalesce(sum(items_in), 0), coalesce(sum(items_out), 0), count(DISTINCT session)
 		FROM charges WHERE peer_root = ? AND at > ?`, peerRoot, windowStart(now)).
 		Scan(&u.ItemsIn, &u.ItemsOut, &u.Sessions)
-	return u, wrap("usage of peer "+short(peerRoot), err)
+	if err != nil {
+		return u, wrap(what, err)
+	}
+	ins, outs, err := r.evaluationsOf(peerRoot, millis(now))
+	for i := range ins {
+		u.ItemsIn += ins[i].n
+		u.ItemsOut += outs[i].n
+	}
+	return u, err
 }
 
 func windowStart(now time.Time) int64 { return millis(now) - BudgetWindow.Milliseconds() }
@@ -210,7 +219,8 @@ func (tx *Tx) checkStanding(s Session) error {
 // time when the clock stands a little before it.
 func (tx *Tx) chargeTime(now time.Time) (int64, error) {
 	var newest int64
-	if err := tx.q.QueryRow(`SELECT coalesce(max(at), 0) FROM charges`).Scan(&newest); err != nil {
+	if err := tx.q.QueryRow(`SELECT max(coalesce((SELECT max(at) FROM charges), 0),
+		coalesce((SELECT max(newest) FROM evaluation_sums), 0))`).Scan(&newest); err != nil {
 		return 0, wrap("newest charge", err)
 	}
 	if millis(now) < newest-ClockTolerance.Milliseconds() {
@@ -224,7 +234,12 @@ func (tx *Tx) chargeTime(now time.Time) (int64, error) {
 // then and is right now: charges from after now count from now on, for their
 // full 24 hours, so that no peer wins by it. It returns how many it moved.
 func (tx *Tx) RebaseCharges(now time.Time) (int64, error) {
-	return tx.exec("rebasing charges", `UPDATE charges SET at = ?1 WHERE at > ?1`, millis(now))
+	n, err := tx.exec("rebasing charges", `UPDATE charges SET at = ?1 WHERE at > ?1`, millis(now))
+	if err != nil {
+		return 0, err
+	}
+	evaluations, err := tx.rebaseEvaluations(now)
+	return n + evaluations, err
 }
 
 // booked is one charge within the window.
@@ -257,6 +272,10 @@ func (tx *Tx) checkBudget(s Session, c Charge, l Limits) error {
 	if err != nil {
 		return err
 	}
+	evaluationsIn, evaluationsOut, err := tx.evaluationsOf(s.PeerRoot, millis(c.At))
+	if err != nil {
+		return err
+	}
 	// Each cap sees the charges as the units that leave the window in turn.
 	ins := make([]unit, 0, len(charges))
 	outs := make([]unit, 0, len(charges))
@@ -264,6 +283,7 @@ func (tx *Tx) checkBudget(s Session, c Charge, l Limits) error {
 		ins = append(ins, unit{b.at, b.in})
 		outs = append(outs, unit{b.at, b.out})
 	}
+	ins, outs = merged(ins, evaluationsIn), merged(outs, evaluationsOut)
 	for _, cap := range []struct {
 		which        string
 		limit, asked int64
@@ -273,14 +293,14 @@ func (tx *Tx) checkBudget(s Session, c Charge, l Limits) error {
 		{"items out per day", l.ItemsPerDay, c.ItemsOut, outs},
 		{"sessions per day", l.SessionsPerDay, 1, otherSessions(charges, s.ID)},
 	} {
-		if err := checkCap(cap.which, cap.limit, cap.asked, cap.used, millis(c.At)); err != nil {
+		if err := checkCap(cap.which, cap.limit, cap.asked, cap.used, millis(c.At), BudgetWindow.Milliseconds()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unit is something that counts until a day after its time.
+// unit is something that counts until a window after its time.
 type unit struct{ at, n int64 }
 
 // otherSessions returns one unit for each session but this one, at the time of
@@ -298,7 +318,9 @@ func otherSessions(charges []booked, session string) []unit {
 	return units
 }
 
-func checkCap(which string, limit, asked int64, used []unit, now int64) error {
+// checkCap returns what is wrong with asking for so many more, or nil. The units
+// are in order of time.
+func checkCap(which string, limit, asked int64, used []unit, now, window int64) *OverBudgetError {
 	var sum int64
 	for _, u := range used {
 		sum += u.n
@@ -313,7 +335,7 @@ func checkCap(which string, limit, asked int64, used []unit, now int64) error {
 	left := sum
 	for _, u := range used {
 		if left -= u.n; left <= limit-asked {
-			e.RetryAfter = time.Duration(u.at+BudgetWindow.Milliseconds()-now) * time.Millisecond
+			e.RetryAfter = time.Duration(u.at+window-now) * time.Millisecond
 			break
 		}
 	}

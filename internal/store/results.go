@@ -118,14 +118,18 @@ func (s *Store) ExpireResults(now time.Time) (int64, error) {
 }
 
 // ExpireSessions deletes the sessions, with approvals and hits, whose record's
-// retention has ended, except running ones, and charges of more than 30 days
-// ago. It returns how many sessions.
+// retention has ended, except running ones, and charges and counts of
+// evaluations of more than 30 days ago. It returns how many sessions.
 func (s *Store) ExpireSessions(now time.Time) (int64, error) {
 	return s.expire(func(tx *Tx) (int64, error) {
 		// The newest charge stays: it guards against a clock set back.
 		_, err := tx.exec("expiring charges", `DELETE FROM charges WHERE at <= ?
 			AND id <> (SELECT id FROM charges ORDER BY at DESC LIMIT 1)`, millis(now.Add(-chargeRetention)))
 		if err != nil {
+			return 0, err
+		}
+		old := now.Add(-chargeRetention)
+		if _, err := tx.exec("expiring evaluations", `DELETE FROM evaluation_minutes WHERE minute < ?`, millis(old)/minuteMillis); err != nil {
 			return 0, err
 		}
 		return tx.exec("expiring sessions", `DELETE FROM sessions

@@ -11,10 +11,121 @@ const applicationID = 0x53796d62
 
 // migrations bring a database from version i to i+1. They are only ever
 // appended to: a database in the field has run the old text.
-var migrations = []string{schema1, schema2}
+var migrations = []string{schema1, schema2, schema3}
 
 // schema2 keeps how much a hit says, for those who review hits.
 const schema2 = `ALTER TABLE hits ADD COLUMN bits REAL NOT NULL DEFAULT 0`
+
+// schema3 holds what lookups need: what they have used of a budget, the
+// filters published and fetched, and the standing lists.
+const schema3 = `
+-- Evaluations are counted by minute, and the last of them by second too. An
+-- evaluation counts until a day, or a minute, after the end of its bucket.
+CREATE TABLE evaluation_minutes (
+	peer_root TEXT NOT NULL REFERENCES peers (root),
+	agreement TEXT NOT NULL,
+	minute    INTEGER NOT NULL,
+	items_in  INTEGER NOT NULL CHECK (items_in >= 0),
+	items_out INTEGER NOT NULL CHECK (items_out >= 0),
+	PRIMARY KEY (peer_root, agreement, minute)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE evaluation_seconds (
+	peer_root TEXT NOT NULL REFERENCES peers (root),
+	agreement TEXT NOT NULL,
+	second    INTEGER NOT NULL,
+	items_in  INTEGER NOT NULL CHECK (items_in >= 0),
+	PRIMARY KEY (peer_root, agreement, second)
+) STRICT, WITHOUT ROWID;
+
+-- The sum of the minutes from since on, so that a request need not add up a day.
+CREATE TABLE evaluation_sums (
+	peer_root TEXT NOT NULL REFERENCES peers (root),
+	agreement TEXT NOT NULL,
+	since     INTEGER NOT NULL,
+	items_in  INTEGER NOT NULL CHECK (items_in >= 0),
+	items_out INTEGER NOT NULL CHECK (items_out >= 0),
+	newest    INTEGER NOT NULL,
+	PRIMARY KEY (peer_root, agreement)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE epochs (
+	agreement     TEXT NOT NULL REFERENCES agreements (id),
+	epoch         INTEGER NOT NULL,
+	state         TEXT NOT NULL,
+	public_key    BLOB NOT NULL,
+	began         INTEGER NOT NULL,
+	ends          INTEGER NOT NULL,
+	answers_until INTEGER NOT NULL,
+	PRIMARY KEY (agreement, epoch)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE publications (
+	agreement TEXT NOT NULL,
+	epoch     INTEGER NOT NULL,
+	serial    INTEGER NOT NULL,
+	manifest  BLOB NOT NULL,
+	signature BLOB NOT NULL,
+	detail    TEXT NOT NULL,
+	created   INTEGER NOT NULL,
+	PRIMARY KEY (agreement, epoch, serial),
+	FOREIGN KEY (agreement, epoch) REFERENCES epochs (agreement, epoch)
+) STRICT, WITHOUT ROWID;
+
+-- The last version of the peer's filter that was fetched: none before it is
+-- taken any more.
+CREATE TABLE filters_seen (
+	agreement TEXT PRIMARY KEY REFERENCES agreements (id),
+	epoch     INTEGER NOT NULL,
+	serial    INTEGER NOT NULL,
+	hash      BLOB NOT NULL,
+	manifest  BLOB NOT NULL,
+	signature BLOB NOT NULL,
+	at        INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE standing_lists (
+	id          TEXT PRIMARY KEY,
+	name        TEXT NOT NULL,
+	agreement   TEXT NOT NULL REFERENCES agreements (id),
+	data        TEXT NOT NULL,
+	mapping     TEXT NOT NULL,
+	on_bad_row  TEXT NOT NULL,
+	user        TEXT NOT NULL,
+	purpose     TEXT NOT NULL,
+	case_number TEXT NOT NULL,
+	created     INTEGER NOT NULL,
+	ended       INTEGER NOT NULL,
+	epoch       INTEGER NOT NULL,
+	serial      INTEGER NOT NULL,
+	records     INTEGER NOT NULL,
+	evaluations INTEGER NOT NULL,
+	last_run    INTEGER NOT NULL,
+	last_error  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE standing_hits (
+	list     TEXT NOT NULL REFERENCES standing_lists (id) ON DELETE CASCADE,
+	digest   BLOB NOT NULL,
+	n        INTEGER NOT NULL,
+	local_id TEXT NOT NULL,
+	hit      BLOB,
+	epoch    INTEGER NOT NULL,
+	serial   INTEGER NOT NULL,
+	found    INTEGER NOT NULL,
+	expires  INTEGER NOT NULL,
+	PRIMARY KEY (list, digest)
+) STRICT, WITHOUT ROWID;
+
+-- The filter version for which a peer's standing list was charged last.
+CREATE TABLE standing_charged (
+	agreement TEXT NOT NULL REFERENCES agreements (id),
+	list      TEXT NOT NULL,
+	epoch     INTEGER NOT NULL,
+	serial    INTEGER NOT NULL,
+	PRIMARY KEY (agreement, list)
+) STRICT, WITHOUT ROWID;
+`
 
 const schema1 = `
 CREATE TABLE own_identities (

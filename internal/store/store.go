@@ -83,6 +83,7 @@ type Store struct {
 	Reader
 	read, write *sql.DB
 	writer      chan struct{} // holds a token while nobody writes
+	batch       batcher
 	updateWait  time.Duration
 	lock        *flock.Flock
 	path        string
@@ -295,16 +296,11 @@ func (s *Store) View(fn func(r Reader) error) error {
 // after the other, so fn does no waiting of its own and never calls Update of
 // the same store.
 func (s *Store) Update(fn func(tx *Tx) error) error {
-	wait := time.NewTimer(s.updateWait)
-	defer wait.Stop()
-	select {
-	case <-s.writer:
-	case <-s.done:
-		return fmt.Errorf("store: %w", ErrClosed)
-	case <-wait.C:
-		return fmt.Errorf("store: waited %v for another transaction to end", s.updateWait)
+	release, err := s.acquire()
+	if err != nil {
+		return err
 	}
-	defer func() { s.writer <- struct{}{} }()
+	defer release()
 	tx, err := s.write.Begin()
 	if err != nil {
 		return fmt.Errorf("store: %w", mapError(err))

@@ -93,6 +93,17 @@ type Frame struct {
 	//	*Frame_Finish
 	//	*Frame_Working
 	//	*Frame_Abort
+	//	*Frame_Grant
+	//	*Frame_Granted
+	//	*Frame_LookupRequest
+	//	*Frame_LookupAnswer
+	//	*Frame_Standing
+	//	*Frame_Refusal
+	//	*Frame_ManifestQuery
+	//	*Frame_Manifest
+	//	*Frame_ChunkQuery
+	//	*Frame_FileChunk
+	//	*Frame_Done
 	Body          isFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -270,6 +281,105 @@ func (x *Frame) GetAbort() *Abort {
 	return nil
 }
 
+func (x *Frame) GetGrant() *Grant {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_Grant); ok {
+			return x.Grant
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetGranted() *Granted {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_Granted); ok {
+			return x.Granted
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetLookupRequest() *LookupRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_LookupRequest); ok {
+			return x.LookupRequest
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetLookupAnswer() *LookupAnswer {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_LookupAnswer); ok {
+			return x.LookupAnswer
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetStanding() *Standing {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_Standing); ok {
+			return x.Standing
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetRefusal() *Refusal {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_Refusal); ok {
+			return x.Refusal
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetManifestQuery() *ManifestQuery {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_ManifestQuery); ok {
+			return x.ManifestQuery
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetManifest() *Manifest {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_Manifest); ok {
+			return x.Manifest
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetChunkQuery() *ChunkQuery {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_ChunkQuery); ok {
+			return x.ChunkQuery
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetFileChunk() *FileChunk {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_FileChunk); ok {
+			return x.FileChunk
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetDone() *Done {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_Done); ok {
+			return x.Done
+		}
+	}
+	return nil
+}
+
 type isFrame_Body interface {
 	isFrame_Body()
 }
@@ -334,6 +444,50 @@ type Frame_Abort struct {
 	Abort *Abort `protobuf:"bytes,14,opt,name=abort,proto3,oneof"`
 }
 
+type Frame_Grant struct {
+	Grant *Grant `protobuf:"bytes,16,opt,name=grant,proto3,oneof"`
+}
+
+type Frame_Granted struct {
+	Granted *Granted `protobuf:"bytes,17,opt,name=granted,proto3,oneof"`
+}
+
+type Frame_LookupRequest struct {
+	LookupRequest *LookupRequest `protobuf:"bytes,18,opt,name=lookup_request,json=lookupRequest,proto3,oneof"`
+}
+
+type Frame_LookupAnswer struct {
+	LookupAnswer *LookupAnswer `protobuf:"bytes,19,opt,name=lookup_answer,json=lookupAnswer,proto3,oneof"`
+}
+
+type Frame_Standing struct {
+	Standing *Standing `protobuf:"bytes,20,opt,name=standing,proto3,oneof"`
+}
+
+type Frame_Refusal struct {
+	Refusal *Refusal `protobuf:"bytes,21,opt,name=refusal,proto3,oneof"`
+}
+
+type Frame_ManifestQuery struct {
+	ManifestQuery *ManifestQuery `protobuf:"bytes,22,opt,name=manifest_query,json=manifestQuery,proto3,oneof"`
+}
+
+type Frame_Manifest struct {
+	Manifest *Manifest `protobuf:"bytes,23,opt,name=manifest,proto3,oneof"`
+}
+
+type Frame_ChunkQuery struct {
+	ChunkQuery *ChunkQuery `protobuf:"bytes,24,opt,name=chunk_query,json=chunkQuery,proto3,oneof"`
+}
+
+type Frame_FileChunk struct {
+	FileChunk *FileChunk `protobuf:"bytes,25,opt,name=file_chunk,json=fileChunk,proto3,oneof"`
+}
+
+type Frame_Done struct {
+	Done *Done `protobuf:"bytes,26,opt,name=done,proto3,oneof"`
+}
+
 func (*Frame_Hello) isFrame_Body() {}
 
 func (*Frame_LogHead) isFrame_Body() {}
@@ -363,6 +517,28 @@ func (*Frame_Finish) isFrame_Body() {}
 func (*Frame_Working) isFrame_Body() {}
 
 func (*Frame_Abort) isFrame_Body() {}
+
+func (*Frame_Grant) isFrame_Body() {}
+
+func (*Frame_Granted) isFrame_Body() {}
+
+func (*Frame_LookupRequest) isFrame_Body() {}
+
+func (*Frame_LookupAnswer) isFrame_Body() {}
+
+func (*Frame_Standing) isFrame_Body() {}
+
+func (*Frame_Refusal) isFrame_Body() {}
+
+func (*Frame_ManifestQuery) isFrame_Body() {}
+
+func (*Frame_Manifest) isFrame_Body() {}
+
+func (*Frame_ChunkQuery) isFrame_Body() {}
+
+func (*Frame_FileChunk) isFrame_Body() {}
+
+func (*Frame_Done) isFrame_Body() {}
 
 // Hello opens a stream. Both sides must agree on every field, but for the clock
 // within the agreement's tolerance, before anything else is said.
@@ -1279,12 +1455,760 @@ func (x *Abort) GetRetryAfterUnixSeconds() int64 {
 	return 0
 }
 
+// Grant opens a stream for requests of a mode that is answered at once: the
+// asking agency certifies the key that will sign them.
+type Grant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mode          string                 `protobuf:"bytes,1,opt,name=mode,proto3" json:"mode,omitempty"`
+	Key           []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"` // Ed25519, 32 bytes, drawn for this stream
+	Signature     *Signature             `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grant) Reset() {
+	*x = Grant{}
+	mi := &file_wire_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grant) ProtoMessage() {}
+
+func (x *Grant) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grant.ProtoReflect.Descriptor instead.
+func (*Grant) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Grant) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Grant) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Grant) GetSignature() *Signature {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// Granted answers Grant. The numbers are those of the newest filter; 0: none is
+// published.
+type Granted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Serial        uint32                 `protobuf:"varint,2,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Granted) Reset() {
+	*x = Granted{}
+	mi := &file_wire_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Granted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Granted) ProtoMessage() {}
+
+func (x *Granted) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Granted.ProtoReflect.Descriptor instead.
+func (*Granted) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Granted) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Granted) GetSerial() uint32 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+// LookupRequest asks for evaluations under the key of an epoch. On one stream,
+// the numbers of requests of any kind increase, from 1.
+type LookupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Epoch         uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	List          []byte                 `protobuf:"bytes,3,opt,name=list,proto3" json:"list,omitempty"` // of a standing lookup, 16 bytes, or empty
+	User          string                 `protobuf:"bytes,4,opt,name=user,proto3" json:"user,omitempty"`
+	Purpose       string                 `protobuf:"bytes,5,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	Case          string                 `protobuf:"bytes,6,opt,name=case,proto3" json:"case,omitempty"`
+	Blinded       []byte                 `protobuf:"bytes,7,opt,name=blinded,proto3" json:"blinded,omitempty"`     // 32 bytes an element
+	Signature     []byte                 `protobuf:"bytes,8,opt,name=signature,proto3" json:"signature,omitempty"` // 64 bytes, by the key of the grant
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookupRequest) Reset() {
+	*x = LookupRequest{}
+	mi := &file_wire_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookupRequest) ProtoMessage() {}
+
+func (x *LookupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
+func (*LookupRequest) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *LookupRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *LookupRequest) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *LookupRequest) GetList() []byte {
+	if x != nil {
+		return x.List
+	}
+	return nil
+}
+
+func (x *LookupRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *LookupRequest) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *LookupRequest) GetCase() string {
+	if x != nil {
+		return x.Case
+	}
+	return ""
+}
+
+func (x *LookupRequest) GetBlinded() []byte {
+	if x != nil {
+		return x.Blinded
+	}
+	return nil
+}
+
+func (x *LookupRequest) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// LookupAnswer answers LookupRequest; without elements, Standing.
+type LookupAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Evaluated     []byte                 `protobuf:"bytes,2,opt,name=evaluated,proto3" json:"evaluated,omitempty"` // 32 bytes an element, in the request's order
+	Proof         []byte                 `protobuf:"bytes,3,opt,name=proof,proto3" json:"proof,omitempty"`         // 64 bytes
+	Epoch         uint32                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`        // of the newest filter
+	Serial        uint32                 `protobuf:"varint,5,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookupAnswer) Reset() {
+	*x = LookupAnswer{}
+	mi := &file_wire_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookupAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookupAnswer) ProtoMessage() {}
+
+func (x *LookupAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookupAnswer.ProtoReflect.Descriptor instead.
+func (*LookupAnswer) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *LookupAnswer) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *LookupAnswer) GetEvaluated() []byte {
+	if x != nil {
+		return x.Evaluated
+	}
+	return nil
+}
+
+func (x *LookupAnswer) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *LookupAnswer) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *LookupAnswer) GetSerial() uint32 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+// Standing declares a list of people whose evaluations are tested against a
+// version of the filter again, or, with serial 0, that there is such a list.
+type Standing struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Epoch         uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Serial        uint32                 `protobuf:"varint,3,opt,name=serial,proto3" json:"serial,omitempty"`
+	List          []byte                 `protobuf:"bytes,4,opt,name=list,proto3" json:"list,omitempty"`    // 16 bytes
+	Count         uint64                 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"` // evaluations, after padding
+	Ended         bool                   `protobuf:"varint,6,opt,name=ended,proto3" json:"ended,omitempty"` // the list is given up
+	User          string                 `protobuf:"bytes,7,opt,name=user,proto3" json:"user,omitempty"`
+	Purpose       string                 `protobuf:"bytes,8,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	Case          string                 `protobuf:"bytes,9,opt,name=case,proto3" json:"case,omitempty"`
+	Signature     []byte                 `protobuf:"bytes,10,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Standing) Reset() {
+	*x = Standing{}
+	mi := &file_wire_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Standing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Standing) ProtoMessage() {}
+
+func (x *Standing) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Standing.ProtoReflect.Descriptor instead.
+func (*Standing) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Standing) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Standing) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Standing) GetSerial() uint32 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+func (x *Standing) GetList() []byte {
+	if x != nil {
+		return x.List
+	}
+	return nil
+}
+
+func (x *Standing) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Standing) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+func (x *Standing) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Standing) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *Standing) GetCase() string {
+	if x != nil {
+		return x.Case
+	}
+	return ""
+}
+
+func (x *Standing) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// Refusal answers any request. The stream goes on.
+type Refusal struct {
+	state                 protoimpl.MessageState `protogen:"open.v1"`
+	Number                uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Code                  string                 `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
+	RetryAfterUnixSeconds int64                  `protobuf:"varint,3,opt,name=retry_after_unix_seconds,json=retryAfterUnixSeconds,proto3" json:"retry_after_unix_seconds,omitempty"` // 0: unknown
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
+}
+
+func (x *Refusal) Reset() {
+	*x = Refusal{}
+	mi := &file_wire_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusal) ProtoMessage() {}
+
+func (x *Refusal) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
+func (*Refusal) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Refusal) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Refusal) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Refusal) GetRetryAfterUnixSeconds() int64 {
+	if x != nil {
+		return x.RetryAfterUnixSeconds
+	}
+	return 0
+}
+
+// ManifestQuery asks for the newest manifest of the current epoch.
+type ManifestQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ManifestQuery) Reset() {
+	*x = ManifestQuery{}
+	mi := &file_wire_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ManifestQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ManifestQuery) ProtoMessage() {}
+
+func (x *ManifestQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ManifestQuery.ProtoReflect.Descriptor instead.
+func (*ManifestQuery) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ManifestQuery) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// Manifest answers ManifestQuery.
+type Manifest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Manifest      []byte                 `protobuf:"bytes,2,opt,name=manifest,proto3" json:"manifest,omitempty"` // canonical JSON
+	Signature     *Signature             `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Manifest) Reset() {
+	*x = Manifest{}
+	mi := &file_wire_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Manifest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Manifest) ProtoMessage() {}
+
+func (x *Manifest) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
+func (*Manifest) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Manifest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Manifest) GetManifest() []byte {
+	if x != nil {
+		return x.Manifest
+	}
+	return nil
+}
+
+func (x *Manifest) GetSignature() *Signature {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// ChunkQuery asks for a piece of a filter or a delta.
+type ChunkQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Epoch         uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Serial        uint32                 `protobuf:"varint,3,opt,name=serial,proto3" json:"serial,omitempty"` // of the manifest
+	From          uint32                 `protobuf:"varint,4,opt,name=from,proto3" json:"from,omitempty"`     // the serial from which a delta leads; 0: the filter
+	Chunk         uint32                 `protobuf:"varint,5,opt,name=chunk,proto3" json:"chunk,omitempty"`   // from 0
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChunkQuery) Reset() {
+	*x = ChunkQuery{}
+	mi := &file_wire_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChunkQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChunkQuery) ProtoMessage() {}
+
+func (x *ChunkQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChunkQuery.ProtoReflect.Descriptor instead.
+func (*ChunkQuery) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ChunkQuery) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ChunkQuery) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ChunkQuery) GetSerial() uint32 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+func (x *ChunkQuery) GetFrom() uint32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *ChunkQuery) GetChunk() uint32 {
+	if x != nil {
+		return x.Chunk
+	}
+	return 0
+}
+
+// FileChunk answers ChunkQuery.
+type FileChunk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Payload       []byte                 `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileChunk) Reset() {
+	*x = FileChunk{}
+	mi := &file_wire_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileChunk) ProtoMessage() {}
+
+func (x *FileChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileChunk.ProtoReflect.Descriptor instead.
+func (*FileChunk) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *FileChunk) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *FileChunk) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+// Done says that no request follows; the stream ends with the log heads.
+type Done struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Done) Reset() {
+	*x = Done{}
+	mi := &file_wire_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Done) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Done) ProtoMessage() {}
+
+func (x *Done) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Done.ProtoReflect.Descriptor instead.
+func (*Done) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{27}
+}
+
 var File_wire_proto protoreflect.FileDescriptor
 
 const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"wire.proto\x12\vsymbolon.v1\"\x82\x06\n" +
+	"wire.proto\x12\vsymbolon.v1\"\xe6\n" +
+	"\n" +
 	"\x05Frame\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x12.symbolon.v1.HelloH\x00R\x05hello\x121\n" +
 	"\blog_head\x18\x02 \x01(\v2\x14.symbolon.v1.LogHeadH\x00R\alogHead\x127\n" +
@@ -1303,7 +2227,20 @@ const file_wire_proto_rawDesc = "" +
 	"\breceipts\x18\v \x01(\v2\x15.symbolon.v1.ReceiptsH\x00R\breceipts\x12-\n" +
 	"\x06finish\x18\f \x01(\v2\x13.symbolon.v1.FinishH\x00R\x06finish\x120\n" +
 	"\aworking\x18\r \x01(\v2\x14.symbolon.v1.WorkingH\x00R\aworking\x12*\n" +
-	"\x05abort\x18\x0e \x01(\v2\x12.symbolon.v1.AbortH\x00R\x05abortB\x06\n" +
+	"\x05abort\x18\x0e \x01(\v2\x12.symbolon.v1.AbortH\x00R\x05abort\x12*\n" +
+	"\x05grant\x18\x10 \x01(\v2\x12.symbolon.v1.GrantH\x00R\x05grant\x120\n" +
+	"\agranted\x18\x11 \x01(\v2\x14.symbolon.v1.GrantedH\x00R\agranted\x12C\n" +
+	"\x0elookup_request\x18\x12 \x01(\v2\x1a.symbolon.v1.LookupRequestH\x00R\rlookupRequest\x12@\n" +
+	"\rlookup_answer\x18\x13 \x01(\v2\x19.symbolon.v1.LookupAnswerH\x00R\flookupAnswer\x123\n" +
+	"\bstanding\x18\x14 \x01(\v2\x15.symbolon.v1.StandingH\x00R\bstanding\x120\n" +
+	"\arefusal\x18\x15 \x01(\v2\x14.symbolon.v1.RefusalH\x00R\arefusal\x12C\n" +
+	"\x0emanifest_query\x18\x16 \x01(\v2\x1a.symbolon.v1.ManifestQueryH\x00R\rmanifestQuery\x123\n" +
+	"\bmanifest\x18\x17 \x01(\v2\x15.symbolon.v1.ManifestH\x00R\bmanifest\x12:\n" +
+	"\vchunk_query\x18\x18 \x01(\v2\x17.symbolon.v1.ChunkQueryH\x00R\n" +
+	"chunkQuery\x127\n" +
+	"\n" +
+	"file_chunk\x18\x19 \x01(\v2\x16.symbolon.v1.FileChunkH\x00R\tfileChunk\x12'\n" +
+	"\x04done\x18\x1a \x01(\v2\x11.symbolon.v1.DoneH\x00R\x04doneB\x06\n" +
 	"\x04body\"\xbf\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1c\n" +
@@ -1375,7 +2312,62 @@ const file_wire_proto_rawDesc = "" +
 	"\aWorking\"T\n" +
 	"\x05Abort\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x127\n" +
-	"\x18retry_after_unix_seconds\x18\x02 \x01(\x03R\x15retryAfterUnixSeconds2=\n" +
+	"\x18retry_after_unix_seconds\x18\x02 \x01(\x03R\x15retryAfterUnixSeconds\"c\n" +
+	"\x05Grant\x12\x12\n" +
+	"\x04mode\x18\x01 \x01(\tR\x04mode\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x124\n" +
+	"\tsignature\x18\x03 \x01(\v2\x16.symbolon.v1.SignatureR\tsignature\"7\n" +
+	"\aGranted\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x16\n" +
+	"\x06serial\x18\x02 \x01(\rR\x06serial\"\xcb\x01\n" +
+	"\rLookupRequest\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x12\n" +
+	"\x04list\x18\x03 \x01(\fR\x04list\x12\x12\n" +
+	"\x04user\x18\x04 \x01(\tR\x04user\x12\x18\n" +
+	"\apurpose\x18\x05 \x01(\tR\apurpose\x12\x12\n" +
+	"\x04case\x18\x06 \x01(\tR\x04case\x12\x18\n" +
+	"\ablinded\x18\a \x01(\fR\ablinded\x12\x1c\n" +
+	"\tsignature\x18\b \x01(\fR\tsignature\"\x88\x01\n" +
+	"\fLookupAnswer\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x1c\n" +
+	"\tevaluated\x18\x02 \x01(\fR\tevaluated\x12\x14\n" +
+	"\x05proof\x18\x03 \x01(\fR\x05proof\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\rR\x05epoch\x12\x16\n" +
+	"\x06serial\x18\x05 \x01(\rR\x06serial\"\xf0\x01\n" +
+	"\bStanding\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x16\n" +
+	"\x06serial\x18\x03 \x01(\rR\x06serial\x12\x12\n" +
+	"\x04list\x18\x04 \x01(\fR\x04list\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x04R\x05count\x12\x14\n" +
+	"\x05ended\x18\x06 \x01(\bR\x05ended\x12\x12\n" +
+	"\x04user\x18\a \x01(\tR\x04user\x12\x18\n" +
+	"\apurpose\x18\b \x01(\tR\apurpose\x12\x12\n" +
+	"\x04case\x18\t \x01(\tR\x04case\x12\x1c\n" +
+	"\tsignature\x18\n" +
+	" \x01(\fR\tsignature\"n\n" +
+	"\aRefusal\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\tR\x04code\x127\n" +
+	"\x18retry_after_unix_seconds\x18\x03 \x01(\x03R\x15retryAfterUnixSeconds\"'\n" +
+	"\rManifestQuery\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\"t\n" +
+	"\bManifest\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x1a\n" +
+	"\bmanifest\x18\x02 \x01(\fR\bmanifest\x124\n" +
+	"\tsignature\x18\x03 \x01(\v2\x16.symbolon.v1.SignatureR\tsignature\"|\n" +
+	"\n" +
+	"ChunkQuery\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x16\n" +
+	"\x06serial\x18\x03 \x01(\rR\x06serial\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\rR\x04from\x12\x14\n" +
+	"\x05chunk\x18\x05 \x01(\rR\x05chunk\"=\n" +
+	"\tFileChunk\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x18\n" +
+	"\apayload\x18\x02 \x01(\fR\apayload\"\x06\n" +
+	"\x04Done2=\n" +
 	"\x04Peer\x125\n" +
 	"\aSession\x12\x12.symbolon.v1.Frame\x1a\x12.symbolon.v1.Frame(\x010\x01B.Z,github.com/symbolon/symbolon/protocol/wirepbb\x06proto3"
 
@@ -1392,26 +2384,37 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_wire_proto_goTypes = []any{
-	(Decision_State)(0), // 0: symbolon.v1.Decision.State
-	(*Frame)(nil),       // 1: symbolon.v1.Frame
-	(*Hello)(nil),       // 2: symbolon.v1.Hello
-	(*LogQuery)(nil),    // 3: symbolon.v1.LogQuery
-	(*LogHead)(nil),     // 4: symbolon.v1.LogHead
-	(*LogCosign)(nil),   // 5: symbolon.v1.LogCosign
-	(*Signature)(nil),   // 6: symbolon.v1.Signature
-	(*Approval)(nil),    // 7: symbolon.v1.Approval
-	(*Propose)(nil),     // 8: symbolon.v1.Propose
-	(*Resume)(nil),      // 9: symbolon.v1.Resume
-	(*Decision)(nil),    // 10: symbolon.v1.Decision
-	(*Start)(nil),       // 11: symbolon.v1.Start
-	(*Engine)(nil),      // 12: symbolon.v1.Engine
-	(*Chunk)(nil),       // 13: symbolon.v1.Chunk
-	(*Receipts)(nil),    // 14: symbolon.v1.Receipts
-	(*Finish)(nil),      // 15: symbolon.v1.Finish
-	(*Working)(nil),     // 16: symbolon.v1.Working
-	(*Abort)(nil),       // 17: symbolon.v1.Abort
+	(Decision_State)(0),   // 0: symbolon.v1.Decision.State
+	(*Frame)(nil),         // 1: symbolon.v1.Frame
+	(*Hello)(nil),         // 2: symbolon.v1.Hello
+	(*LogQuery)(nil),      // 3: symbolon.v1.LogQuery
+	(*LogHead)(nil),       // 4: symbolon.v1.LogHead
+	(*LogCosign)(nil),     // 5: symbolon.v1.LogCosign
+	(*Signature)(nil),     // 6: symbolon.v1.Signature
+	(*Approval)(nil),      // 7: symbolon.v1.Approval
+	(*Propose)(nil),       // 8: symbolon.v1.Propose
+	(*Resume)(nil),        // 9: symbolon.v1.Resume
+	(*Decision)(nil),      // 10: symbolon.v1.Decision
+	(*Start)(nil),         // 11: symbolon.v1.Start
+	(*Engine)(nil),        // 12: symbolon.v1.Engine
+	(*Chunk)(nil),         // 13: symbolon.v1.Chunk
+	(*Receipts)(nil),      // 14: symbolon.v1.Receipts
+	(*Finish)(nil),        // 15: symbolon.v1.Finish
+	(*Working)(nil),       // 16: symbolon.v1.Working
+	(*Abort)(nil),         // 17: symbolon.v1.Abort
+	(*Grant)(nil),         // 18: symbolon.v1.Grant
+	(*Granted)(nil),       // 19: symbolon.v1.Granted
+	(*LookupRequest)(nil), // 20: symbolon.v1.LookupRequest
+	(*LookupAnswer)(nil),  // 21: symbolon.v1.LookupAnswer
+	(*Standing)(nil),      // 22: symbolon.v1.Standing
+	(*Refusal)(nil),       // 23: symbolon.v1.Refusal
+	(*ManifestQuery)(nil), // 24: symbolon.v1.ManifestQuery
+	(*Manifest)(nil),      // 25: symbolon.v1.Manifest
+	(*ChunkQuery)(nil),    // 26: symbolon.v1.ChunkQuery
+	(*FileChunk)(nil),     // 27: symbolon.v1.FileChunk
+	(*Done)(nil),          // 28: symbolon.v1.Done
 }
 var file_wire_proto_depIdxs = []int32{
 	2,  // 0: symbolon.v1.Frame.hello:type_name -> symbolon.v1.Hello
@@ -1429,19 +2432,32 @@ var file_wire_proto_depIdxs = []int32{
 	15, // 12: symbolon.v1.Frame.finish:type_name -> symbolon.v1.Finish
 	16, // 13: symbolon.v1.Frame.working:type_name -> symbolon.v1.Working
 	17, // 14: symbolon.v1.Frame.abort:type_name -> symbolon.v1.Abort
-	6,  // 15: symbolon.v1.Propose.signature:type_name -> symbolon.v1.Signature
-	7,  // 16: symbolon.v1.Propose.approvals:type_name -> symbolon.v1.Approval
-	0,  // 17: symbolon.v1.Decision.state:type_name -> symbolon.v1.Decision.State
-	7,  // 18: symbolon.v1.Decision.approvals:type_name -> symbolon.v1.Approval
-	6,  // 19: symbolon.v1.Decision.signature:type_name -> symbolon.v1.Signature
-	6,  // 20: symbolon.v1.Finish.signature:type_name -> symbolon.v1.Signature
-	1,  // 21: symbolon.v1.Peer.Session:input_type -> symbolon.v1.Frame
-	1,  // 22: symbolon.v1.Peer.Session:output_type -> symbolon.v1.Frame
-	22, // [22:23] is the sub-list for method output_type
-	21, // [21:22] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	18, // 15: symbolon.v1.Frame.grant:type_name -> symbolon.v1.Grant
+	19, // 16: symbolon.v1.Frame.granted:type_name -> symbolon.v1.Granted
+	20, // 17: symbolon.v1.Frame.lookup_request:type_name -> symbolon.v1.LookupRequest
+	21, // 18: symbolon.v1.Frame.lookup_answer:type_name -> symbolon.v1.LookupAnswer
+	22, // 19: symbolon.v1.Frame.standing:type_name -> symbolon.v1.Standing
+	23, // 20: symbolon.v1.Frame.refusal:type_name -> symbolon.v1.Refusal
+	24, // 21: symbolon.v1.Frame.manifest_query:type_name -> symbolon.v1.ManifestQuery
+	25, // 22: symbolon.v1.Frame.manifest:type_name -> symbolon.v1.Manifest
+	26, // 23: symbolon.v1.Frame.chunk_query:type_name -> symbolon.v1.ChunkQuery
+	27, // 24: symbolon.v1.Frame.file_chunk:type_name -> symbolon.v1.FileChunk
+	28, // 25: symbolon.v1.Frame.done:type_name -> symbolon.v1.Done
+	6,  // 26: symbolon.v1.Propose.signature:type_name -> symbolon.v1.Signature
+	7,  // 27: symbolon.v1.Propose.approvals:type_name -> symbolon.v1.Approval
+	0,  // 28: symbolon.v1.Decision.state:type_name -> symbolon.v1.Decision.State
+	7,  // 29: symbolon.v1.Decision.approvals:type_name -> symbolon.v1.Approval
+	6,  // 30: symbolon.v1.Decision.signature:type_name -> symbolon.v1.Signature
+	6,  // 31: symbolon.v1.Finish.signature:type_name -> symbolon.v1.Signature
+	6,  // 32: symbolon.v1.Grant.signature:type_name -> symbolon.v1.Signature
+	6,  // 33: symbolon.v1.Manifest.signature:type_name -> symbolon.v1.Signature
+	1,  // 34: symbolon.v1.Peer.Session:input_type -> symbolon.v1.Frame
+	1,  // 35: symbolon.v1.Peer.Session:output_type -> symbolon.v1.Frame
+	35, // [35:36] is the sub-list for method output_type
+	34, // [34:35] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -1465,6 +2481,17 @@ func file_wire_proto_init() {
 		(*Frame_Finish)(nil),
 		(*Frame_Working)(nil),
 		(*Frame_Abort)(nil),
+		(*Frame_Grant)(nil),
+		(*Frame_Granted)(nil),
+		(*Frame_LookupRequest)(nil),
+		(*Frame_LookupAnswer)(nil),
+		(*Frame_Standing)(nil),
+		(*Frame_Refusal)(nil),
+		(*Frame_ManifestQuery)(nil),
+		(*Frame_Manifest)(nil),
+		(*Frame_ChunkQuery)(nil),
+		(*Frame_FileChunk)(nil),
+		(*Frame_Done)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1472,7 +2499,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -31,7 +31,8 @@ const (
 //
 // Peer is the service a node offers to pinned peers.
 type PeerClient interface {
-	// Session carries one attempt at one session, or one proposal.
+	// Session carries one attempt at one session, one proposal, or any number of
+	// requests under a grant.
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Frame, Frame], error)
 }
 
@@ -62,7 +63,8 @@ type Peer_SessionClient = grpc.BidiStreamingClient[Frame, Frame]
 //
 // Peer is the service a node offers to pinned peers.
 type PeerServer interface {
-	// Session carries one attempt at one session, or one proposal.
+	// Session carries one attempt at one session, one proposal, or any number of
+	// requests under a grant.
 	Session(grpc.BidiStreamingServer[Frame, Frame]) error
 	mustEmbedUnimplementedPeerServer()
 }
