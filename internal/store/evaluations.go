@@ -284,10 +284,29 @@ func (tx *Tx) rebaseEvaluations(now time.Time) (int64, error) {
 		}
 		moved += n
 	}
-	_, err := tx.exec(what, `UPDATE evaluation_sums SET since = ?1, newest = min(newest, ?2),
+	if _, err := tx.exec(what, `UPDATE evaluation_sums SET newest = min(newest, ?)`, at); err != nil {
+		return 0, err
+	}
+	return moved, tx.sumEvaluations(firstMinute(at), true)
+}
+
+// expireEvaluations forgets the counts from before a time.
+func (tx *Tx) expireEvaluations(before time.Time) error {
+	first := millis(before) / minuteMillis
+	if _, err := tx.exec("expiring evaluations", `DELETE FROM evaluation_minutes WHERE minute < ?`, first); err != nil {
+		return err
+	}
+	return tx.sumEvaluations(first, false)
+}
+
+// sumEvaluations begins the sums at a minute: all of them, or those that begin
+// earlier.
+func (tx *Tx) sumEvaluations(first int64, all bool) error {
+	_, err := tx.exec("summing evaluations", `UPDATE evaluation_sums SET since = ?1,
 		items_in = (SELECT coalesce(sum(m.items_in), 0) FROM evaluation_minutes m WHERE m.peer_root = evaluation_sums.peer_root
 			AND m.agreement = evaluation_sums.agreement AND m.minute >= ?1),
 		items_out = (SELECT coalesce(sum(m.items_out), 0) FROM evaluation_minutes m WHERE m.peer_root = evaluation_sums.peer_root
-			AND m.agreement = evaluation_sums.agreement AND m.minute >= ?1)`, firstMinute(at), at)
-	return moved, err
+			AND m.agreement = evaluation_sums.agreement AND m.minute >= ?1)
+		WHERE ?2 OR since < ?1`, first, all)
+	return err
 }

@@ -128,8 +128,7 @@ func (s *Store) ExpireSessions(now time.Time) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		old := now.Add(-chargeRetention)
-		if _, err := tx.exec("expiring evaluations", `DELETE FROM evaluation_minutes WHERE minute < ?`, millis(old)/minuteMillis); err != nil {
+		if err := tx.expireEvaluations(now.Add(-chargeRetention)); err != nil {
 			return 0, err
 		}
 		return tx.exec("expiring sessions", `DELETE FROM sessions
