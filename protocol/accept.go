@@ -215,7 +215,7 @@ func (n *Node) checkProposal(peer *keys.PublicIdentity, a *Agreement, p *Proposa
 		return refuse(CodeApproval, "the proposer's approvals: %w", err)
 	}
 	if !slices.Contains(a.SessionModes(), p.Mode) {
-		return refuse(CodeNotPermitted, "mode %q is not a session of the agreement", p.Mode)
+		return refuse(CodeNotPermitted, "mode %q is not in the agreement", p.Mode)
 	}
 	if p.Items > a.Caps.ItemsPerSession || p.Records > a.Caps.ItemsPerSession {
 		return refuse(CodeBudget, "the peer proposes %d items and %d records, the agreement allows %d", p.Items, p.Records, a.Caps.ItemsPerSession)

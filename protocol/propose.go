@@ -41,7 +41,7 @@ func (n *Node) Propose(ctx context.Context, req Request) (string, error) {
 		return "", err
 	}
 	if modes := a.SessionModes(); !slices.Contains(modes, req.Mode) {
-		return "", refuse(CodeNotPermitted, "mode %q is not a session of the agreement, which allows %v", req.Mode, modes)
+		return "", refuse(CodeNotPermitted, "mode %q is not in the agreement, which allows %v", req.Mode, modes)
 	}
 	if err := n.checkUser(req.User); err != nil {
 		return "", err
