@@ -87,8 +87,8 @@ func labelBatch(done, total, size int) int {
 const labelChunk = 256
 
 // sealer returns the AEAD under key.
-func sealer(key []byte) cipher.AEAD {
-	aead, err := chacha20poly1305.NewX(key)
+func sealer(key [32]byte) cipher.AEAD {
+	aead, err := chacha20poly1305.NewX(key[:])
 	if err != nil {
 		// Only the key's length can be wrong.
 		panic("psi: " + err.Error())

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -230,12 +231,12 @@ func TestBrokenLabels(t *testing.T) {
 			} else {
 				key := Derive(DeriveLabelKey, r.p.Context(), r.out.At(pos))
 				ad := newAssociated(domainEntry, testParams.Associated, r.p.Context()).at(pos)
-				plain, ok := open(box, key[:], ad)
+				plain, ok := open(box, key, ad)
 				if !ok {
 					t.Fatal("the honest entry does not open")
 				}
 				tt.change(plain)
-				seal(box, key[:], plain, ad)
+				seal(box, key, plain, ad)
 			}
 			o := newOpener(t, r)
 			openAll(t, o, entries, rows)
@@ -263,7 +264,7 @@ func TestBrokenLabels(t *testing.T) {
 		row := make([]byte, p.RowLen())
 		plain := make([]byte, 2+p.LabelLen)
 		binary.BigEndian.PutUint16(plain, uint16(p.LabelLen)+1)
-		seal(row, make([]byte, recordKeyLen), plain, o.rowAD.at(0))
+		seal(row, [recordKeyLen]byte{}, plain, o.rowAD.at(0))
 		if err := o.Rows(ctx, row); err != nil {
 			t.Fatal(err)
 		}
@@ -496,8 +497,8 @@ func TestRowOpener(t *testing.T) {
 	}
 }
 
-// FuzzOpener feeds a hit's slots with whatever an entry may hold.
-func FuzzOpener(f *testing.F) {
+// FuzzOpenEntry seals whatever an entry may hold.
+func FuzzOpenEntry(f *testing.F) {
 	good := make([]byte, 1+testParams.Slots*slotLen)
 	f.Add(good)
 	f.Add(bytes.Repeat([]byte{0xff}, len(good)))
@@ -505,15 +506,24 @@ func FuzzOpener(f *testing.F) {
 		if len(plain) != len(good) {
 			return
 		}
-		r := newRan(t, 3, 3, 1)
-		o := newOpener(t, r)
-		if o.slots(0, plain) && (len(o.labels[0].Labels) == 0 || len(o.labels[0].Labels) > testParams.Slots) {
-			t.Fatalf("accepted %d labels", len(o.labels[0].Labels))
+		box := make([]byte, testParams.EntryLen())
+		seal(box, [32]byte{1}, plain, nil)
+		h := testParams.OpenEntry(box, [32]byte{1}, nil)
+		if h.Broken != (len(h.Slots) == 0) || len(h.Slots) > testParams.Slots {
+			t.Fatalf("%d slots, broken is %v", len(h.Slots), h.Broken)
 		}
-		for row := range o.rows {
-			if int(row) >= testParams.Rows {
-				t.Fatalf("row %d of %d", row, testParams.Rows)
+		for _, s := range h.Slots {
+			if int(s.Row) >= testParams.Rows {
+				t.Fatalf("row %d of %d", s.Row, testParams.Rows)
 			}
+		}
+		if h.Broken {
+			return
+		}
+		again := make([]byte, len(box))
+		testParams.SealEntry(again, [32]byte{1}, h.Slots, h.More, nil)
+		if got := testParams.OpenEntry(again, [32]byte{1}, nil); !reflect.DeepEqual(got, h) {
+			t.Fatalf("sealed again it says %v, want %v", got, h)
 		}
 	})
 }

@@ -2,7 +2,6 @@ package psi
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -83,19 +82,6 @@ func NewLabelOpener(p LabelParams, run []byte, tags int, res *Result) (*LabelOpe
 	return o, nil
 }
 
-// LabelSlot points to a row and opens it.
-type LabelSlot struct {
-	Row uint32
-	Key [recordKeyLen]byte
-}
-
-// HitSlots is what the entry of one hit says, enough to open its labels later.
-type HitSlots struct {
-	Slots []LabelSlot
-	// More and Broken are as in HitLabels.
-	More, Broken bool
-}
-
 // EntriesDone reports whether all entries have come.
 func (o *LabelOpener) EntriesDone() bool { return o.err == nil && o.entries == o.tags }
 
@@ -124,17 +110,12 @@ func NewRowOpener(p LabelParams, hits []HitSlots) (*LabelOpener, error) {
 	o := &LabelOpener{p: p, rowAD: newAssociated(domainRow, p.Associated, nil),
 		labels: make([]HitLabels, len(hits)), rows: make(map[uint32][]openSlot, len(hits))}
 	for i, h := range hits {
-		o.labels[i].More = h.More
-		if h.Broken {
-			o.breaks(i)
-		}
-		for l, s := range h.Slots {
+		for _, s := range h.Slots {
 			if int64(s.Row) >= int64(p.Rows) {
 				return nil, fmt.Errorf("psi: hit %d points to row %d of %d", i, s.Row, p.Rows)
 			}
-			o.labels[i].Labels = append(o.labels[i].Labels, RecordLabel{Row: s.Row})
-			o.rows[s.Row] = append(o.rows[s.Row], openSlot{i, l, s.Key})
 		}
+		o.slots(i, h)
 	}
 	return o, nil
 }
@@ -154,38 +135,23 @@ func (o *LabelOpener) Entries(ctx context.Context, payload []byte) error {
 		}
 		delete(o.byPosition, uint32(at))
 		key := Derive(DeriveLabelKey, o.run, h.full)
-		plain, ok := open(payload[i*size:][:size], key[:], o.entryAD.at(at))
-		if !ok || !o.slots(h.hit, plain) {
-			o.breaks(h.hit)
-		}
+		o.slots(h.hit, o.p.OpenEntry(payload[i*size:][:size], key, o.entryAD.at(at)))
 	}
 	o.entries += n
 	return nil
 }
 
-// slots notes the rows that the entry of a hit points to. It reports whether
-// the entry is well formed.
-func (o *LabelOpener) slots(hit int, plain []byte) bool {
-	if plain[0] > flagMore {
-		return false
-	}
+// slots notes what the entry of a hit says.
+func (o *LabelOpener) slots(hit int, h HitSlots) {
 	l := &o.labels[hit]
-	l.More = plain[0] == flagMore
-	used := true
-	for s := plain[1:]; len(s) > 0; s = s[slotLen:] {
-		row := binary.BigEndian.Uint32(s)
-		if row == noRow {
-			used = false
-			continue
-		}
-		// Used slots come first, and there is at least one.
-		if !used || int64(row) >= int64(o.p.Rows) {
-			return false
-		}
-		o.rows[row] = append(o.rows[row], openSlot{hit, len(l.Labels), [recordKeyLen]byte(s[4:])})
-		l.Labels = append(l.Labels, RecordLabel{Row: row})
+	l.More = h.More
+	if h.Broken {
+		o.breaks(hit)
 	}
-	return len(l.Labels) > 0
+	for _, s := range h.Slots {
+		o.rows[s.Row] = append(o.rows[s.Row], openSlot{hit, len(l.Labels), s.Key})
+		l.Labels = append(l.Labels, RecordLabel{Row: s.Row})
+	}
 }
 
 // Rows takes the next batch of rows.
@@ -202,12 +168,12 @@ func (o *LabelOpener) Rows(ctx context.Context, payload []byte) error {
 		at := o.read + i
 		box := payload[i*size:][:size]
 		for _, s := range o.rows[uint32(at)] {
-			plain, ok := open(box, s.key[:], o.rowAD.at(at))
-			if !ok || int(binary.BigEndian.Uint16(plain)) > o.p.LabelLen {
+			label, ok := o.p.OpenRow(box, s.key, o.rowAD.at(at))
+			if !ok {
 				o.breaks(s.hit)
 				continue
 			}
-			o.labels[s.hit].Labels[s.label].Label = plain[2:][:binary.BigEndian.Uint16(plain)]
+			o.labels[s.hit].Labels[s.label].Label = label
 		}
 		delete(o.rows, uint32(at))
 	}
@@ -255,10 +221,4 @@ func (o *LabelOpener) Labels() ([]HitLabels, error) {
 		return o.labels, Peerf("psi: the labels of %d of %d hits did not open", o.broken, len(o.labels))
 	}
 	return o.labels, nil
-}
-
-// open returns the plaintext of a box that starts with its nonce.
-func open(box, key, ad []byte) ([]byte, bool) {
-	plain, err := sealer(key).Open(nil, box[:nonceLen], box[nonceLen:], ad)
-	return plain, err == nil
 }

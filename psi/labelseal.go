@@ -76,7 +76,6 @@ func (t *LabelTable) Next(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("psi: reading randomness: %w", err)
 	}
 	err := parallel.Ranges(ctx, 0, n, labelChunk, func(lo, hi int) error {
-		plain := make([]byte, 2+t.p.LabelLen)
 		for i := lo; i < hi; i++ {
 			record := t.record[t.done+i]
 			if int(record) >= t.records {
@@ -90,11 +89,7 @@ func (t *LabelTable) Next(ctx context.Context) ([]byte, error) {
 				return fmt.Errorf("psi: label of record %d has %d bytes, at most %d fit",
 					record, len(label), t.p.LabelLen)
 			}
-			clear(plain)
-			binary.BigEndian.PutUint16(plain, uint16(len(label)))
-			copy(plain[2:], label)
-			key := t.key(record)
-			seal(payload[i*size:][:size], key[:], plain, t.ad.at(t.done+i))
+			t.p.SealRow(payload[i*size:][:size], t.key(record), label, t.ad.at(t.done+i))
 		}
 		return nil
 	})
@@ -107,12 +102,6 @@ func (t *LabelTable) Next(ctx context.Context) ([]byte, error) {
 
 // Done reports whether the last batch has been returned.
 func (t *LabelTable) Done() bool { return t.done == t.p.Rows }
-
-// seal overwrites all of box but its nonce, which it finds there.
-func seal(box, key, plain, ad []byte) {
-	nonce := box[:nonceLen]
-	sealer(key).Seal(nonce, nonce, plain, ad)
-}
 
 // LabelSealer makes the entries of one run, in the order of its tags.
 type LabelSealer struct {
@@ -154,7 +143,7 @@ func (s *LabelSealer) Next(ctx context.Context) ([]byte, error) {
 	}
 	more := make([]int, (n+labelChunk-1)/labelChunk)
 	err := parallel.Ranges(ctx, 0, n, labelChunk, func(lo, hi int) error {
-		plain := make([]byte, 1+p.Slots*slotLen)
+		slots := make([]LabelSlot, 0, p.Slots)
 		for i := lo; i < hi; i++ {
 			records := s.recordsOf(s.out.Order[s.done+i])
 			if len(records) == 0 {
@@ -163,11 +152,15 @@ func (s *LabelSealer) Next(ctx context.Context) ([]byte, error) {
 			if len(records) > p.Slots {
 				more[lo/labelChunk]++
 			}
-			if err := s.fill(plain, records); err != nil {
-				return err
+			slots = slots[:0]
+			for _, record := range records[:min(len(records), p.Slots)] {
+				if int(record) >= s.table.records {
+					return fmt.Errorf("psi: item points to record %d of %d", record, s.table.records)
+				}
+				slots = append(slots, LabelSlot{s.table.row[record], s.table.key(record)})
 			}
 			key := Derive(DeriveLabelKey, s.run, s.out.At(s.done+i))
-			seal(payload[i*size:][:size], key[:], plain, s.ad.at(s.done+i))
+			p.SealEntry(payload[i*size:][:size], key, slots, len(records) > p.Slots, s.ad.at(s.done+i))
 		}
 		return nil
 	})
@@ -179,29 +172,6 @@ func (s *LabelSealer) Next(ctx context.Context) ([]byte, error) {
 	}
 	s.done += n
 	return payload, nil
-}
-
-// fill writes the plaintext of an entry.
-func (s *LabelSealer) fill(plain []byte, records []uint32) error {
-	clear(plain)
-	if len(records) > s.table.p.Slots {
-		plain[0] = flagMore
-		records = records[:s.table.p.Slots]
-	}
-	slots := plain[1:]
-	for _, record := range records {
-		if int(record) >= s.table.records {
-			return fmt.Errorf("psi: item points to record %d of %d", record, s.table.records)
-		}
-		binary.BigEndian.PutUint32(slots, s.table.row[record])
-		key := s.table.key(record)
-		copy(slots[4:], key[:])
-		slots = slots[slotLen:]
-	}
-	for ; len(slots) > 0; slots = slots[slotLen:] {
-		binary.BigEndian.PutUint32(slots, noRow)
-	}
-	return nil
 }
 
 // Done reports whether the last batch has been returned.
