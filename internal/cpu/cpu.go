@@ -16,6 +16,9 @@ type Features struct {
 	// VPOPCNT is AVX-512 F, DQ and VPOPCNTDQ: AMD since Zen 4, Intel servers
 	// since Ice Lake.
 	VPOPCNT bool
+	// IFMA is AVX-512 F, DQ and IFMA: AMD since Zen 4, Intel servers since Ice
+	// Lake.
+	IFMA bool
 	// SHA is SHA-NI with SSE 4.1.
 	SHA bool
 }

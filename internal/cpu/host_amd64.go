@@ -16,6 +16,7 @@ func Host() Features {
 		AVX512: aes && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL &&
 			x.HasAVX512VAES && x.HasAVX512VPCLMULQDQ && x.HasBMI2,
 		VPOPCNT: x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512VPOPCNTDQ,
+		IFMA:    x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512IFMA,
 		// AVX2 is in leaf 7 itself, so that leaf exists.
 		SHA: x.HasSSSE3 && x.HasSSE41 && x.HasAVX2 && cpuid7()>>29&1 == 1,
 	}

@@ -1,3 +1,5 @@
+//go:build !amd64 || purego
+
 package ristretto
 
 // haveLanes tells that elements are handled in vectors.
