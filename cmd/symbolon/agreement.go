@@ -107,6 +107,82 @@ func (a *App) agreement(prefix string) (store.Agreement, *protocol.SignedAgreeme
 	return row, s, nil
 }
 
+// agreementWith finds the agreement with a peer: the one named by the beginning
+// of its id, or else the only one in force with the peer that fits. With an id
+// the peer need not be named.
+func (a *App) agreementWith(peerName, prefix string, fits func(*protocol.Agreement) bool) (store.Agreement, *protocol.Agreement, error) {
+	var none store.Agreement
+	if prefix == "" {
+		peer, err := a.peer(peerName)
+		if err != nil {
+			return none, nil, err
+		}
+		if prefix, err = a.onlyAgreement(peer, fits); err != nil {
+			return none, nil, err
+		}
+	}
+	row, s, err := a.agreement(prefix)
+	if err != nil {
+		return none, nil, err
+	}
+	peer, err := a.store.PeerByRoot(row.PeerRoot)
+	if err != nil {
+		return none, nil, err
+	}
+	if peerName != "" && peer.Name != peerName {
+		if _, err := a.peer(peerName); err != nil {
+			return none, nil, err
+		}
+		return none, nil, usagef("agreement %s is not with peer %q", short(row.ID), peerName)
+	}
+	return row, s.Agreement, nil
+}
+
+// dialable refuses an agreement with a peer whose address is not known.
+func (a *App) dialable(row store.Agreement) (store.Peer, error) {
+	peer, err := a.store.PeerByRoot(row.PeerRoot)
+	if err == nil && peer.Address == "" {
+		err = withHint(usagef("peer %q has no address", peer.Name), "give one with `symbolon peer address`")
+	}
+	return peer, err
+}
+
+// onlyAgreement returns the id of the one agreement in force with a peer that
+// fits. If none does, but there is only one, the node shall say why it won't do.
+func (a *App) onlyAgreement(peer store.Peer, fits func(*protocol.Agreement) bool) (string, error) {
+	all, err := a.store.Agreements()
+	if err != nil {
+		return "", err
+	}
+	var found, others []string
+	for _, row := range all {
+		if row.PeerRoot != peer.Root || row.State != store.AgreementInForce {
+			continue
+		}
+		s, err := protocol.ParseSignedAgreement(row.Document)
+		if err != nil {
+			return "", fmt.Errorf("stored agreement %s: %w", short(row.ID), err)
+		}
+		if fits(s.Agreement) {
+			found = append(found, row.ID)
+		} else {
+			others = append(others, row.ID)
+		}
+	}
+	if len(found) == 0 && len(others) == 1 {
+		found = others
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return "", withHint(usagef("several agreements with %q are in force", peer.Name), "name one with --agreement")
+	case len(others) > 1:
+		return "", withHint(usagef("none of the agreements with %q allows this", peer.Name), "`symbolon agreement list` shows them")
+	}
+	return "", withHint(usagef("no agreement with %q is in force", peer.Name), "see `symbolon agreement list`")
+}
+
 // printStored prints a stored agreement in one line, or as JSON.
 func (a *App) printStored(id, headline string) error {
 	row, s, err := a.agreement(id)

@@ -27,7 +27,7 @@ type draftCmd struct {
 	Purpose         string        `required:"" placeholder:"TEXT" help:"What the matching is for."`
 	LegalBasis      string        `required:"" placeholder:"TEXT" help:"The law that allows it."`
 	Compartment     string        `required:"" placeholder:"WORD" help:"Which data may be used; a source of another compartment is refused."`
-	Modes           []psi.Mode    `default:"intersection" placeholder:"MODE" help:"Of intersection, mutual, cardinality (default ${default})."`
+	Modes           []psi.Mode    `default:"intersection" placeholder:"MODE" help:"Of intersection, mutual, cardinality, lookup (default ${default})."`
 	Learns          string        `default:"proposer" placeholder:"WHO" help:"Who receives results: proposer, us or peer (default ${default})."`
 	Rules           string        `default:"${default_rules}" placeholder:"NAME|FILE" help:"A rule set: ${rule_sets}, or a file (default ${default})."`
 	CardinalityRule string        `placeholder:"RULE" help:"The rule whose keys a cardinality counts; default the first."`
@@ -42,11 +42,29 @@ type draftCmd struct {
 	SessionsPerDay  int64         `default:"24" placeholder:"N" help:"Cap on sessions in 24 hours (default ${default})."`
 	MinRecords      int           `default:"0" placeholder:"N" help:"The smallest set a party may put in (self-declared)."`
 	NotifyOnHit     string        `default:"optional" enum:"required,optional,never" help:"Whether the sender learns of hits: required, optional or never."`
-	Approval        string        `default:"one" enum:"auto,one,two" help:"Operators who must agree to a session: auto, one or two."`
+	Approval        string        `default:"" enum:",auto,one,two" placeholder:"WHO" help:"Operators who must agree to a session: auto, one or two; default one, and auto with mode lookup, whose answers can't wait."`
 	ValidFrom       string        `placeholder:"TIME" help:"First instant, RFC 3339; default now."`
 	ValidDays       int           `default:"365" placeholder:"N" help:"How long it is valid (default ${default})."`
 	RetentionDays   int           `default:"30" placeholder:"N" help:"How long results and log entries are kept (default ${default})."`
 	ClockTolerance  time.Duration `default:"5m" placeholder:"TIME" help:"How far the two clocks may differ (default ${default})."`
+	lookupFlags
+}
+
+// lookupFlags are the terms of mode lookup.
+type lookupFlags struct {
+	EpochDays            int   `group:"Terms of mode lookup:" default:"${epoch_days}" placeholder:"N" help:"How long a key of the filter lives (default ${default})."`
+	OverlapHours         int   `group:"Terms of mode lookup:" default:"${overlap_hours}" placeholder:"N" help:"How long the key before still answers (default ${default})."`
+	DeltaHours           int   `group:"Terms of mode lookup:" default:"${delta_hours}" placeholder:"N" help:"How often changes may be published; 0 for whenever (default ${default})."`
+	Evaluations          int   `group:"Terms of mode lookup:" default:"${evaluations}" placeholder:"N" help:"A query is padded to a multiple of so many evaluations (default ${default})."`
+	EvaluationsPerMinute int64 `group:"Terms of mode lookup:" default:"${evaluations_per_minute}" placeholder:"N" help:"Cap on evaluations a minute, after padding (default ${default})."`
+	EvaluationsPerDay    int64 `group:"Terms of mode lookup:" default:"${evaluations_per_day}" placeholder:"N" help:"Cap on evaluations in 24 hours (default ${default})."`
+	FalsePositiveLog2    int   `group:"Terms of mode lookup:" name:"false-positive-log2" default:"${false_positive_log2}" placeholder:"N" help:"A query is wrongly a hit with probability 2^-N (default ${default})."`
+}
+
+// clause returns the terms as the agreement holds them.
+func (f *lookupFlags) clause() *protocol.Lookup {
+	return &protocol.Lookup{EpochDays: f.EpochDays, OverlapHours: f.OverlapHours, DeltaHours: f.DeltaHours, Evaluations: f.Evaluations,
+		EvaluationsPerMinute: f.EvaluationsPerMinute, EvaluationsPerDay: f.EvaluationsPerDay, FalsePositiveLog2: f.FalsePositiveLog2}
 }
 
 func (c *draftCmd) needs(*App) need { return needStore }
@@ -143,6 +161,15 @@ func (c *draftCmd) draft(us, peer protocol.Party) (*protocol.Agreement, error) {
 	if c.LabelBytes > 0 {
 		a.Labels = &protocol.Labels{Bytes: c.LabelBytes, Slots: c.LabelSlots}
 	}
+	if a.Allows(psi.ModeLookup) {
+		a.Lookup = c.clause()
+	}
+	if a.Approval == "" {
+		a.Approval = protocol.ApproveOne
+		if a.Lookup != nil {
+			a.Approval = protocol.ApproveAuto
+		}
+	}
 	a.CardinalityRule = c.CardinalityRule
 	if slices.Contains(a.Modes, psi.ModeCardinality) && a.CardinalityRule == "" {
 		a.CardinalityRule = rules.Rules[0].ID
@@ -150,9 +177,14 @@ func (c *draftCmd) draft(us, peer protocol.Party) (*protocol.Agreement, error) {
 	return a, nil
 }
 
-// chooseEngine returns the first engine that offers all the modes, and what it
-// withstands; either may be given.
+// chooseEngine returns the first engine that offers all the modes in which
+// sessions run, and what it withstands; either may be given. Without such a mode
+// there need be none.
 func (c *draftCmd) chooseEngine() (string, psi.Security, error) {
+	modes := (&protocol.Agreement{Modes: c.Modes}).SessionModes()
+	if len(modes) == 0 && c.Engine == "" {
+		return "", c.Security, nil
+	}
 	names := protocol.Engines()
 	if c.Engine != "" {
 		names = []string{c.Engine}
@@ -164,7 +196,7 @@ func (c *draftCmd) chooseEngine() (string, psi.Security, error) {
 			security = can[0]
 		}
 		last = nil
-		for _, m := range c.Modes {
+		for _, m := range modes {
 			last = errors.Join(last, protocol.CheckEngine(name, security, m))
 		}
 		if last == nil {

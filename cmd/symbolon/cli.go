@@ -90,6 +90,7 @@ func newParser(cli *grammar, stdout, stderr io.Writer) *kong.Kong {
 			{Key: "local", Title: "Without a node:"},
 			{Key: "other", Title: "Further:"},
 		}),
+		lookupVars(),
 		kong.Vars{
 			"work_factor":    fmt.Sprint(keys.DefaultWorkFactor),
 			"default_rules":  defaultRules(),
@@ -100,6 +101,16 @@ func newParser(cli *grammar, stdout, stderr io.Writer) *kong.Kong {
 			"engines":        strings.Join(protocol.Engines(), ", "),
 		},
 	)
+}
+
+// lookupVars are the terms that a draft proposes for lookups.
+func lookupVars() kong.Vars {
+	l := protocol.DefaultLookup()
+	return kong.Vars{
+		"epoch_days": fmt.Sprint(l.EpochDays), "overlap_hours": fmt.Sprint(l.OverlapHours), "delta_hours": fmt.Sprint(l.DeltaHours),
+		"evaluations": fmt.Sprint(l.Evaluations), "evaluations_per_minute": fmt.Sprint(l.EvaluationsPerMinute),
+		"evaluations_per_day": fmt.Sprint(l.EvaluationsPerDay), "false_positive_log2": fmt.Sprint(l.FalsePositiveLog2),
+	}
 }
 
 // run parses and runs one command line and returns the exit code.

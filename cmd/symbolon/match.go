@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"time"
 
 	"github.com/symbolon/symbolon/internal/records"
@@ -159,76 +158,28 @@ func (c *matchCmd) begin(app *App, p *progress) (string, protocol.Source, error)
 
 // choose finds the agreement and the mode.
 func (c *matchCmd) choose(app *App) (store.Agreement, psi.Mode, error) {
-	peer, err := app.peer(c.Peer)
-	if err != nil {
-		return store.Agreement{}, "", err
-	}
-	if peer.Address == "" {
-		return store.Agreement{}, "", withHint(usagef("peer %q has no address", peer.Name), "give one with `symbolon peer address`")
-	}
-	prefix := c.Agreement
-	if prefix == "" {
-		if prefix, err = onlyAgreement(app, peer); err != nil {
-			return store.Agreement{}, "", err
-		}
-	}
-	row, s, err := app.agreement(prefix)
+	row, a, err := app.agreementWith(c.Peer, c.Agreement, func(a *protocol.Agreement) bool {
+		return len(a.SessionModes()) > 0 && (c.Mode == "" || a.Allows(c.Mode))
+	})
 	if err != nil {
 		return row, "", err
 	}
-	if row.PeerRoot != peer.Root {
-		return row, "", usagef("agreement %s is not with peer %q", short(row.ID), peer.Name)
+	if _, err := app.dialable(row); err != nil {
+		return row, "", err
 	}
-	mode := c.Mode
-	if mode == "" {
-		modes := s.Agreement.SessionModes()
-		if len(modes) == 0 {
-			return row, "", usagef("agreement %s has no mode that runs as a session", short(row.ID))
-		}
-		mode = modes[0]
+	switch modes := a.SessionModes(); {
+	case c.Mode != "":
+		return row, c.Mode, nil
+	case len(modes) == 0:
+		return row, "", withHint(usagef("agreement %s allows no sessions", short(row.ID)), "it allows `symbolon lookup`")
+	default:
+		return row, modes[0], nil
 	}
-	return row, mode, nil
-}
-
-func onlyAgreement(app *App, peer store.Peer) (string, error) {
-	all, err := app.store.Agreements()
-	if err != nil {
-		return "", err
-	}
-	found := ""
-	for _, a := range all {
-		if a.PeerRoot != peer.Root || a.State != store.AgreementInForce {
-			continue
-		}
-		if found != "" {
-			return "", withHint(usagef("several agreements with %q are in force", peer.Name), "name one with --agreement")
-		}
-		found = a.ID
-	}
-	if found == "" {
-		return "", withHint(usagef("no agreement with %q is in force", peer.Name), "see `symbolon agreement list`")
-	}
-	return found, nil
 }
 
 // source opens --data, or what is configured for the agreement.
 func (c *matchCmd) source(app *App, row store.Agreement) (protocol.Source, error) {
-	if c.Data == "" {
-		src, err := sourceFinder(app.dir)(row.ID)
-		if err != nil {
-			return src, withHint(err, "give --data, or configure a [[source]] in %s", filepath.Join(app.dir, configFile))
-		}
-		return src, nil
-	}
-	compartment := c.Compartment
-	if compartment == "" {
-		s, err := protocol.ParseSignedAgreement(row.Document)
-		if err != nil {
-			return protocol.Source{}, err
-		}
-		compartment = s.Agreement.Compartment
-	}
-	return openSource(compartment, c.Data, c.Mapping, c.Reference, c.OnBadRow)
+	return app.openData(row, dataFlags{c.Data, c.Mapping, c.Compartment, c.Reference, c.OnBadRow})
 }
 
 // run runs the session, again and again while it waits for an approval if that

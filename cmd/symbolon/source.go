@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/symbolon/symbolon/internal/records"
+	"github.com/symbolon/symbolon/internal/store"
 	"github.com/symbolon/symbolon/protocol"
 )
 
@@ -51,6 +52,32 @@ func (c *config) source(dir, agreement string) (protocol.Source, error) {
 		return filepath.Join(dir, path)
 	}
 	return openSource(found.Compartment, at(found.Data), at(found.Mapping), found.Reference, found.OnBadRow)
+}
+
+// dataFlags are the flags by which a command names records.
+type dataFlags struct {
+	data, mapping, compartment, reference string
+	policy                                records.Policy
+}
+
+// openData opens the records that flags name, or what is configured for the
+// agreement. Their compartment is the agreement's unless said otherwise.
+func (a *App) openData(row store.Agreement, f dataFlags) (protocol.Source, error) {
+	if f.data == "" {
+		src, err := sourceFinder(a.dir)(row.ID)
+		if err != nil {
+			return src, withHint(err, "give --data, or configure a [[source]] in %s", filepath.Join(a.dir, configFile))
+		}
+		return src, nil
+	}
+	if f.compartment == "" {
+		s, err := protocol.ParseSignedAgreement(row.Document)
+		if err != nil {
+			return protocol.Source{}, err
+		}
+		f.compartment = s.Agreement.Compartment
+	}
+	return openSource(f.compartment, f.data, f.mapping, f.reference, f.policy)
 }
 
 // openSource prepares to read records at a location.
