@@ -226,14 +226,6 @@ func (f fingerprint) minus(g fingerprint) fingerprint {
 	return fingerprint{f.hi - g.hi, lo}
 }
 
-func (f fingerprint) plus(g fingerprint) fingerprint {
-	lo := f.lo + g.lo
-	if lo < f.lo {
-		return fingerprint{f.hi + g.hi + 1, lo}
-	}
-	return fingerprint{f.hi + g.hi, lo}
-}
-
 func (g *golombRice) find(f fingerprint) (int, bool) {
 	block, ok := slices.BinarySearchFunc(g.heads, f, fingerprint.compare)
 	if ok {

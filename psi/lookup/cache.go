@@ -1,0 +1,400 @@
+package lookup
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/symbolon/symbolon/internal/parallel"
+	"github.com/symbolon/symbolon/psi"
+)
+
+// The cache keeps the seed of every item evaluated in an epoch, so that no
+// output is computed twice. No hash of a key that others could recompute is on
+// disk: an item is found by an HMAC of it, its index, and its seed is hidden by
+// another HMAC, both under keys from the epoch's secret.
+//
+// It is made of segments, sorted files of
+//
+//	"symbolon seeds \x01" | count 8 | check 8 | count · (index 16, hidden seed 32) | SHA-256 32
+//
+// where check tells another secret apart. Publishing adds segments; now and then
+// they are merged into one.
+type cache struct {
+	dir      string
+	keys     ownerKeys
+	segments []*segment
+	next     int // number of the next segment
+}
+
+const (
+	segmentMagic  = "symbolon seeds \x01"
+	segmentHead   = 32
+	cacheRecord   = indexLen + 32
+	indexLen      = 16
+	segmentPrefix = "cache-"
+	maxSegments   = 8
+	freshLimit    = 1 << 17 // seeds held in memory before they become a segment
+)
+
+// ownerKeys are an owner's keys of one epoch, from its secret.
+type ownerKeys struct{ index, hide, record, digest [32]byte }
+
+func newOwnerKeys(p *Params, secret []byte) ownerKeys {
+	key := func(what string) [32]byte {
+		return psi.HashTuple([]byte("symbolon/v1/lookup-owner"), []byte(what), p.Context(), secret)
+	}
+	return ownerKeys{key("index"), key("hide"), key("record"), key("digest")}
+}
+
+// index is the HMAC by which an item is known, a number of 128 bits.
+type index = fingerprint
+
+// A hider computes indices and hides seeds. It is not safe for concurrent use.
+type hider struct {
+	index, hide hash.Hash
+	sum         []byte
+}
+
+func (k *ownerKeys) hider() *hider {
+	return &hider{index: hmac.New(sha256.New, k.index[:]), hide: hmac.New(sha256.New, k.hide[:])}
+}
+
+func (h *hider) indexOf(item *Item) index {
+	h.index.Reset()
+	h.index.Write(item[:])
+	h.sum = h.index.Sum(h.sum[:0])
+	return fingerprintOf(h.sum, 128)
+}
+
+// mask hides a seed, or shows it again.
+func (h *hider) mask(i index, seed *[32]byte) {
+	var b [indexLen]byte
+	putIndex(b[:], i)
+	h.hide.Reset()
+	h.hide.Write(b[:])
+	h.sum = h.hide.Sum(h.sum[:0])
+	for j := range seed {
+		seed[j] ^= h.sum[j]
+	}
+}
+
+func putIndex(b []byte, i index) {
+	binary.BigEndian.PutUint64(b, i.hi)
+	binary.BigEndian.PutUint64(b[8:], i.lo)
+}
+
+func getIndex(b []byte) index {
+	return index{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}
+}
+
+// segment is one sorted file, mapped.
+type segment struct {
+	name  string
+	file  *os.File
+	unmap func() error
+	n     int
+	b     []byte // the records
+}
+
+func (s *segment) index(i int) index { return getIndex(s.b[i*cacheRecord:]) }
+
+// find returns the hidden seed of an index. Indices are uniform, so that
+// interpolation finds one in a few steps (Perl, Itai, Avni, Interpolation
+// search, CACM 1978).
+func (s *segment) find(x index) (seed [32]byte, ok bool) {
+	lo, hi := 0, s.n // x, if there, is in [lo, hi)
+	for from, to := uint64(0), ^uint64(0); lo < hi; {
+		mid := lo + int(float64(hi-lo)*(float64(x.hi-from)/(float64(to-from)+1)))
+		mid = min(max(mid, lo), hi-1)
+		got := s.index(mid)
+		switch got.compare(x) {
+		case 0:
+			return [32]byte(s.b[mid*cacheRecord+indexLen:]), true
+		case -1:
+			lo, from = mid+1, got.hi
+		default:
+			hi, to = mid, got.hi
+		}
+		if x.hi < from || x.hi > to {
+			break
+		}
+	}
+	return seed, false
+}
+
+func (s *segment) record(i int) hidden {
+	b := s.b[i*cacheRecord:]
+	return hidden{getIndex(b), [32]byte(b[indexLen:])}
+}
+
+func (s *segment) close() error { return errors.Join(s.unmap(), s.file.Close()) }
+
+func openCache(dir string, keys ownerKeys) (*cache, error) {
+	c := &cache{dir: dir, keys: keys}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		if !strings.HasPrefix(f.Name(), segmentPrefix) || strings.HasSuffix(f.Name(), tempSuffix) {
+			continue
+		}
+		if err := c.open(f.Name()); err != nil {
+			c.close()
+			return nil, fmt.Errorf("lookup: %s: %w", f.Name(), err)
+		}
+		var n int
+		if _, err := fmt.Sscanf(f.Name(), segmentPrefix+"%d", &n); err == nil {
+			c.next = max(c.next, n+1)
+		}
+	}
+	return c, nil
+}
+
+// open adds a segment that is on disk.
+func (c *cache) open(name string) error {
+	f, err := os.Open(filepath.Join(c.dir, name))
+	if err != nil {
+		return err
+	}
+	s := &segment{name: name, file: f, unmap: func() error { return nil }}
+	if err := c.load(s); err != nil {
+		s.close()
+		return err
+	}
+	c.segments = append(c.segments, s)
+	return nil
+}
+
+func (c *cache) load(s *segment) error {
+	fi, err := s.file.Stat()
+	if err != nil {
+		return err
+	}
+	if fi.Size() < segmentHead+sha256.Size {
+		return fmt.Errorf("it has %d bytes, want at least %d", fi.Size(), segmentHead+sha256.Size)
+	}
+	b, unmap, err := mapFile(s.file, int(fi.Size()))
+	if err != nil {
+		return err
+	}
+	s.unmap = unmap
+	body, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
+	n := binary.BigEndian.Uint64(b[16:])
+	switch {
+	case string(b[:16]) != segmentMagic:
+		return errors.New("it is no cache of seeds")
+	case !bytes.Equal(b[24:32], c.keys.check()):
+		return errors.New("it was written under another secret")
+	case n != uint64(len(body)-segmentHead)/cacheRecord || (len(body)-segmentHead)%cacheRecord != 0:
+		return fmt.Errorf("it has %d bytes, not those of %d seeds", len(b), n)
+	case sha256.Sum256(body) != [32]byte(sum):
+		return errors.New("it is damaged")
+	}
+	s.n, s.b = int(n), body[segmentHead:]
+	return nil
+}
+
+// check tells the keys from those of another secret.
+func (k *ownerKeys) check() []byte {
+	sum := psi.HashTuple([]byte("symbolon/v1/lookup-check"), k.index[:])
+	return sum[:8]
+}
+
+func (c *cache) close() error {
+	var errs []error
+	for _, s := range c.segments {
+		errs = append(errs, s.close())
+	}
+	c.segments = nil
+	return errors.Join(errs...)
+}
+
+// find returns the hidden seed of an index.
+func (c *cache) find(x index) ([32]byte, bool) {
+	for _, s := range c.segments {
+		if seed, ok := s.find(x); ok {
+			return seed, true
+		}
+	}
+	return [32]byte{}, false
+}
+
+// seed returns the seed of an index that must be there.
+func (c *cache) seed(h *hider, x index) (Seed, error) {
+	seed, ok := c.find(x)
+	if !ok {
+		return Seed{}, errors.New("lookup: the cache lacks a seed of a published key")
+	}
+	h.mask(x, &seed)
+	return seed, nil
+}
+
+// hidden is a record of the cache.
+type hidden struct {
+	index index
+	seed  [32]byte
+}
+
+// add makes a segment of fresh seeds, which it sorts.
+func (c *cache) add(fresh []hidden) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	slices.SortFunc(fresh, func(a, b hidden) int { return a.index.compare(b.index) })
+	i := 0
+	return c.write(len(fresh), func() (hidden, bool) {
+		if i == len(fresh) {
+			return hidden{}, false
+		}
+		i++
+		return fresh[i-1], true
+	})
+}
+
+// write makes a segment of n records that come in order.
+func (c *cache) write(n int, next func() (hidden, bool)) error {
+	name := fmt.Sprintf("%s%08d", segmentPrefix, c.next)
+	_, err := writeBlob(filepath.Join(c.dir, name), func(w io.Writer) error {
+		sum := sha256.New()
+		both := io.MultiWriter(w, sum)
+		head := append([]byte(segmentMagic), binary.BigEndian.AppendUint64(nil, uint64(n))...)
+		if _, err := both.Write(append(head, c.keys.check()...)); err != nil {
+			return err
+		}
+		var record [cacheRecord]byte
+		done := 0
+		for h, ok := next(); ok; h, ok = next() {
+			putIndex(record[:], h.index)
+			copy(record[indexLen:], h.seed[:])
+			if _, err := both.Write(record[:]); err != nil {
+				return err
+			}
+			done++
+		}
+		if done != n {
+			return fmt.Errorf("lookup: got %d seeds for a segment of %d", done, n)
+		}
+		_, err := w.Write(sum.Sum(nil))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.next++
+	return c.open(name)
+}
+
+// compact merges the segments once there are many. An index is in one segment
+// alone, unless a publication died between a merge and its end.
+func (c *cache) compact(ctx context.Context) error {
+	if len(c.segments) <= maxSegments {
+		return nil
+	}
+	old := slices.Clone(c.segments)
+	n := 0
+	count := newMerger(old)
+	for _, ok := count.next(); ok; _, ok = count.next() {
+		n++
+	}
+	m := newMerger(old)
+	err := c.write(n, func() (hidden, bool) {
+		if ctx.Err() != nil {
+			return hidden{}, false
+		}
+		return m.next()
+	})
+	if err != nil {
+		return errors.Join(ctx.Err(), err)
+	}
+	c.segments = c.segments[len(old):]
+	for _, s := range old {
+		s.close()
+		if err := os.Remove(filepath.Join(c.dir, s.name)); err != nil {
+			return err
+		}
+	}
+	return syncDir(c.dir)
+}
+
+// A merger walks through the records of several segments in order.
+type merger struct {
+	segments []*segment
+	at       []int
+}
+
+func newMerger(s []*segment) *merger { return &merger{s, make([]int, len(s))} }
+
+// next returns the next record, false behind the last.
+func (m *merger) next() (hidden, bool) {
+	least := -1
+	var x index
+	for i, s := range m.segments {
+		if m.at[i] == s.n {
+			continue
+		}
+		if y := s.index(m.at[i]); least < 0 || y.less(x) {
+			least, x = i, y
+		}
+	}
+	if least < 0 {
+		return hidden{}, false
+	}
+	h := m.segments[least].record(m.at[least])
+	for i, s := range m.segments {
+		if m.at[i] < s.n && s.index(m.at[i]) == x {
+			m.at[i]++
+		}
+	}
+	return h, true
+}
+
+// A keyed is a number with where it comes from.
+type keyed struct {
+	key fingerprint
+	ord uint32
+}
+
+// sortKeyed sorts by number, on all processors: numbers are uniform below 2^u,
+// so that their first bits cut them evenly.
+func sortKeyed(ctx context.Context, workers int, all []keyed, u uint) error {
+	const parts = 256
+	var ends [parts + 1]int
+	part := func(k *keyed) int { return int(k.key.shiftRight(u-8).lo & (parts - 1)) }
+	for i := range all {
+		ends[part(&all[i])+1]++
+	}
+	for i := range parts {
+		ends[i+1] += ends[i]
+	}
+	at := ends
+	sorted := make([]keyed, len(all))
+	for i := range all {
+		p := part(&all[i])
+		sorted[at[p]] = all[i]
+		at[p]++
+	}
+	err := parallel.For(ctx, workers, parts, func(p int) error {
+		slices.SortFunc(sorted[ends[p]:ends[p+1]], func(a, b keyed) int {
+			if c := a.key.compare(b.key); c != 0 {
+				return c
+			}
+			return cmp.Compare(a.ord, b.ord)
+		})
+		return nil
+	})
+	copy(all, sorted)
+	return err
+}
