@@ -63,6 +63,8 @@ type Endemic struct {
 const (
 	pointLen   = ristretto.ElementSize
 	endemicKey = "symbolon/v1/ot/endemic-key"
+	// chunk is the number of OTs that a worker takes at a time.
+	chunk = 16
 )
 
 var (
@@ -94,24 +96,8 @@ func (e Endemic) Request(binding []byte, choices []bool, rand io.Reader) ([]byte
 	}
 	r := &endemicReceiver{binding: binding, workers: e.Workers, choices: append([]bool(nil), choices...), scalars: make([]ristretto.Scalar, n)}
 	r.request = make([]byte, e.RequestLen(n))
-	err := parallel.For(context.Background(), e.Workers, n, func(i int) error {
-		seed := seeds[128*i : 128*i+128]
-		endemicPoint.Scalar(&r.scalars[i], seed[:64])
-		c := bit(choices[i])
-		var other, own [pointLen]byte
-		var p, h ristretto.Element
-		endemicPoint.Element(&p, seed[64:])
-		p.Encode(other[:])
-		hashPoint(&h, binding, i, c, other[:])
-		p.MultiplyBase(&r.scalars[i])
-		p.Subtract(&p, &h)
-		p.Encode(own[:])
-		// Which element goes where is the secret: no address depends on it.
-		r0, r1 := r.request[2*pointLen*i:][:pointLen], r.request[2*pointLen*i+pointLen:][:pointLen]
-		copy(r0, own[:])
-		copy(r1, other[:])
-		subtle.ConstantTimeCopy(c, r0, other[:])
-		subtle.ConstantTimeCopy(c, r1, own[:])
+	err := parallel.Ranges(context.Background(), e.Workers, n, chunk, func(lo, hi int) error {
+		r.requestChunk(lo, hi, seeds)
 		return nil
 	})
 	clear(seeds)
@@ -119,6 +105,35 @@ func (e Endemic) Request(binding []byte, choices []bool, rand io.Reader) ([]byte
 		return nil, nil, err
 	}
 	return append([]byte(nil), r.request...), r, nil
+}
+
+// requestChunk makes the request's elements of OTs lo to hi.
+func (r *endemicReceiver) requestChunk(lo, hi int, seeds []byte) {
+	n := hi - lo
+	for i := lo; i < hi; i++ {
+		endemicPoint.Scalar(&r.scalars[i], seeds[128*i:][:64])
+	}
+	var points, hashes ristretto.Batch
+	others, owns := make([]byte, n*pointLen), make([]byte, n*pointLen)
+	points.Hash(endemicPoint, n, func(i int) []byte { return seeds[128*(lo+i)+64:][:64] })
+	points.Encode(others)
+	hashes.Hash(endemicHash, n, func(i int) []byte {
+		return hashInput(r.binding, lo+i, bit(r.choices[lo+i]), others[i*pointLen:][:pointLen])
+	})
+	points.MultiplyBase(r.scalars[lo:hi])
+	points.Subtract(&hashes)
+	points.Encode(owns)
+	for i := range n {
+		other, own := others[i*pointLen:][:pointLen], owns[i*pointLen:][:pointLen]
+		// Which element goes where is the secret: no address depends on it.
+		r0 := r.request[2*pointLen*(lo+i):][:pointLen]
+		r1 := r.request[2*pointLen*(lo+i)+pointLen:][:pointLen]
+		c := bit(r.choices[lo+i])
+		copy(r0, own)
+		copy(r1, other)
+		subtle.ConstantTimeCopy(c, r0, other)
+		subtle.ConstantTimeCopy(c, r1, own)
+	}
 }
 
 // Reply sends b·G and derives key j from b·(r_j + H_j(r_{1-j})).
@@ -132,31 +147,46 @@ func (e Endemic) Reply(binding []byte, n int, request []byte, rand io.Reader) ([
 	}
 	reply := make([]byte, e.ReplyLen(n))
 	keys := make([][2]Key, n)
-	err := parallel.For(context.Background(), e.Workers, n, func(i int) error {
-		var scalar ristretto.Scalar
-		endemicPoint.Scalar(&scalar, seeds[64*i:64*i+64])
-		pair := request[2*pointLen*i:][:2*pointLen]
-		slots := [2][]byte{pair[:pointLen], pair[pointLen:]}
-		answer := reply[pointLen*i:][:pointLen]
-		var p, h ristretto.Element
-		p.MultiplyBase(&scalar)
-		p.Encode(answer)
-		for j := range 2 {
-			if err := p.Decode(slots[j]); err != nil {
-				return fmt.Errorf("%w: request %d: group element %w", ErrMalformed, i, err)
-			}
-			hashPoint(&h, binding, i, j, slots[1-j])
-			p.Add(&p, &h)
-			p.Multiply(&scalar, &p)
-			keys[i][j] = deriveKey(binding, i, j, pair, answer, &p)
-		}
-		return nil
+	err := parallel.Ranges(context.Background(), e.Workers, n, chunk, func(lo, hi int) error {
+		return replyChunk(binding, lo, hi, seeds, request, reply, keys)
 	})
 	clear(seeds)
 	if err != nil {
 		return nil, nil, err
 	}
 	return reply, keys, nil
+}
+
+// replyChunk makes the reply and the keys of OTs lo to hi.
+func replyChunk(binding []byte, lo, hi int, seeds, request, reply []byte, keys [][2]Key) error {
+	n := hi - lo
+	scalars, twice := make([]ristretto.Scalar, n), make([]ristretto.Scalar, 2*n)
+	for i := range scalars {
+		endemicPoint.Scalar(&scalars[i], seeds[64*(lo+i):][:64])
+		twice[2*i], twice[2*i+1] = scalars[i], scalars[i]
+	}
+	defer clear(scalars)
+	defer clear(twice)
+	var points, hashes ristretto.Batch
+	points.MultiplyBase(scalars)
+	points.Encode(reply[lo*pointLen : hi*pointLen])
+	// Element j of OT i is number 2i + j.
+	request = request[2*lo*pointLen : 2*hi*pointLen]
+	if bad, ok := errors.AsType[*ristretto.DecodeError](points.Decode(request)); ok {
+		return fmt.Errorf("%w: request %d: group element %w", ErrMalformed, lo+bad.Index/2, bad.Err)
+	}
+	hashes.Hash(endemicHash, 2*n, func(i int) []byte {
+		return hashInput(binding, lo+i/2, i%2, request[(i^1)*pointLen:][:pointLen])
+	})
+	points.Add(&hashes)
+	points.MultiplyEach(twice)
+	shared := make([]byte, 2*n*pointLen)
+	points.Encode(shared)
+	for i := range 2 * n {
+		pair, answer := request[i/2*2*pointLen:][:2*pointLen], reply[(lo+i/2)*pointLen:][:pointLen]
+		keys[lo+i/2][i%2] = deriveKey(binding, lo+i/2, i%2, pair, answer, shared[i*pointLen:][:pointLen])
+	}
+	return nil
 }
 
 // Keys derives key c from a·(b·G).
@@ -166,15 +196,18 @@ func (r *endemicReceiver) Keys(reply []byte) ([]Key, error) {
 		return nil, fmt.Errorf("%w: reply is %d bytes, want %d", ErrMalformed, len(reply), want)
 	}
 	keys := make([]Key, n)
-	err := parallel.For(context.Background(), r.workers, n, func(i int) error {
-		answer := reply[pointLen*i:][:pointLen]
-		var p ristretto.Element
-		if err := p.Decode(answer); err != nil {
-			return fmt.Errorf("%w: reply %d: group element %w", ErrMalformed, i, err)
+	err := parallel.Ranges(context.Background(), r.workers, n, chunk, func(lo, hi int) error {
+		var points ristretto.Batch
+		if bad, ok := errors.AsType[*ristretto.DecodeError](points.Decode(reply[lo*pointLen : hi*pointLen])); ok {
+			return fmt.Errorf("%w: reply %d: group element %w", ErrMalformed, lo+bad.Index, bad.Err)
 		}
-		p.Multiply(&r.scalars[i], &p)
-		pair := r.request[2*pointLen*i:][:2*pointLen]
-		keys[i] = deriveKey(r.binding, i, bit(r.choices[i]), pair, answer, &p)
+		points.MultiplyEach(r.scalars[lo:hi])
+		shared := make([]byte, (hi-lo)*pointLen)
+		points.Encode(shared)
+		for i := lo; i < hi; i++ {
+			pair, answer := r.request[2*pointLen*i:][:2*pointLen], reply[pointLen*i:][:pointLen]
+			keys[i] = deriveKey(r.binding, i, bit(r.choices[i]), pair, answer, shared[(i-lo)*pointLen:][:pointLen])
+		}
 		return nil
 	})
 	if err != nil {
@@ -183,14 +216,13 @@ func (r *endemicReceiver) Keys(reply []byte) ([]Key, error) {
 	return keys, nil
 }
 
-func hashPoint(p *ristretto.Element, binding []byte, index, side int, point []byte) {
-	endemicHash.Element(p, append(appendTag(nil, binding, index, side), point...))
+// hashInput is what H_side of a point hashes.
+func hashInput(binding []byte, index, side int, point []byte) []byte {
+	return append(appendTag(nil, binding, index, side), point...)
 }
 
-func deriveKey(binding []byte, index, side int, pair, answer []byte, shared *ristretto.Element) Key {
-	var s [pointLen]byte
-	shared.Encode(s[:])
-	sum := oracle.Sum(endemicKey, appendTag(nil, binding, index, side), pair, answer, s[:])
+func deriveKey(binding []byte, index, side int, pair, answer, shared []byte) Key {
+	sum := oracle.Sum(endemicKey, appendTag(nil, binding, index, side), pair, answer, shared)
 	return Key(sum[:16])
 }
 

@@ -142,6 +142,38 @@ func (b *Batch) MultiplyEach(ks []Scalar) {
 	}
 }
 
+// MultiplyBase sets b to the products of the scalars with the generator.
+func (b *Batch) MultiplyBase(ks []Scalar) {
+	b.reset(len(ks))
+	if b.vectors() {
+		b.lanes.setGenerator()
+		b.MultiplyEach(ks)
+		return
+	}
+	for i := range b.single {
+		b.single[i].MultiplyBase(&ks[i])
+	}
+}
+
+// Add adds the elements of a, as many, to those of b.
+func (b *Batch) Add(a *Batch) { b.combine(a, (*Element).Add, (*lanes).add) }
+
+// Subtract subtracts the elements of a, as many, from those of b.
+func (b *Batch) Subtract(a *Batch) { b.combine(a, (*Element).Subtract, (*lanes).subtract) }
+
+func (b *Batch) combine(a *Batch, single func(e, x, y *Element), vectors func(l, m *lanes)) {
+	if a.n != b.n || a.generic != b.generic {
+		panic("ristretto: batches of different lengths or forms")
+	}
+	if b.vectors() {
+		vectors(&b.lanes, &a.lanes)
+		return
+	}
+	for i := range b.single {
+		single(&b.single[i], &b.single[i], &a.single[i])
+	}
+}
+
 // Encode writes the encodings of the elements to dst, ElementSize bytes each.
 func (b *Batch) Encode(dst []byte) {
 	if len(dst) != b.n*ElementSize {

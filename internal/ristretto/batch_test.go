@@ -82,6 +82,27 @@ func TestBatch(t *testing.T) {
 				}
 				same(t, fmt.Sprintf("source of %d", n), b, es)
 
+				added, subtracted, bases := make([]Element, n), make([]Element, n), make([]Element, n)
+				for i := range es {
+					added[i].Add(&es[i], &products[i])
+					subtracted[i].Subtract(&es[i], &products[i])
+					bases[i].MultiplyBase(&ks[i])
+				}
+				result := form()
+				result.Set(b)
+				result.Add(other)
+				same(t, fmt.Sprintf("add %d", n), result, added)
+				result.Set(b)
+				result.Subtract(other)
+				same(t, fmt.Sprintf("subtract %d", n), result, subtracted)
+				result.Subtract(result)
+				for i := range n {
+					subtracted[i].SetIdentity()
+				}
+				same(t, fmt.Sprintf("subtract %d from themselves", n), result, subtracted)
+				result.MultiplyBase(ks)
+				same(t, fmt.Sprintf("multiply the base %d times", n), result, bases)
+
 				k := randomScalar(t, randomness(fmt.Sprint(n)))
 				other.Set(b)
 				other.Multiply(k)

@@ -128,6 +128,42 @@ func (l *lanes) set(es []*Element) {
 	}
 }
 
+// generator has the generator in every lane.
+var generator = func() *point {
+	var g Element
+	g.SetGenerator()
+	var l lanes
+	l.points = make([]point, 1)
+	l.set([]*Element{&g, &g, &g, &g, &g, &g, &g, &g})
+	return &l.points[0]
+}()
+
+func (l *lanes) setGenerator() {
+	for i := range l.points {
+		l.points[i] = *generator
+	}
+}
+
+func (l *lanes) add(m *lanes) {
+	var q cached
+	for i := range l.points {
+		q.set(&m.points[i])
+		l.points[i].add(&q, true)
+	}
+}
+
+func (l *lanes) subtract(m *lanes) {
+	var q cached
+	for i := range l.points {
+		// The negative of a point has -x and -t.
+		opposite, xt := m.points[i], wide{m.points[i].x, m.points[i].t}
+		xt.negate(&xt)
+		opposite.x, opposite.t = xt[0], xt[1]
+		q.set(&opposite)
+		l.points[i].add(&q, true)
+	}
+}
+
 func (l *lanes) copy(from *lanes) { copy(l.points, from.points) }
 
 func (l *lanes) at(e *Element, i int) { l.points[i/8].at(e, i%8) }
