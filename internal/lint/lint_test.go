@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"cmd"},
 	{"bench"},
 	{"protocol"},
-	{"psi/dhpsi", "psi/volepsi", "psi/lookup"},
+	{"psi/dhpsi", "psi/volepsi", "psi/lookup", "psi/sealed"},
 	{"psi"},
 	{"bloom"},
 	{"keys"},

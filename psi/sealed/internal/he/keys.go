@@ -1,0 +1,263 @@
+package he
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"math"
+	"math/big"
+
+	"github.com/tuneinsight/lattigo/v5/core/rlwe"
+	"github.com/tuneinsight/lattigo/v5/ring"
+	"github.com/tuneinsight/lattigo/v5/ring/ringqp"
+)
+
+// SecretKey is an asker's key: a uniform ternary polynomial.
+type SecretKey struct {
+	s    small
+	full ringqp.Poly // transformed, in Montgomery form, as Lattigo keeps keys
+}
+
+// NewSecretKey derives the key from a secret seed. It draws again while the sum
+// of absolute coefficients is over 0.7·N (expected: two thirds) or the largest
+// absolute value at a root of X^N+1 is over SecretNorm: both bounds are what
+// the noise bounds of answers stand on, and nearly every key keeps them.
+func (c *Context) NewSecretKey(seed Seed) *SecretKey {
+	st := newStream(seed)
+	sk := &SecretKey{s: make(small, c.N()), full: c.ringQP(c.Limbs()).NewPoly()}
+	for {
+		st.ternary(sk.s)
+		weight := 0
+		for _, v := range sk.s {
+			weight += int(v * v)
+		}
+		if 10*weight <= 7*c.N() && c.canonicalNorm(sk.s) <= c.SecretNorm() {
+			break
+		}
+	}
+	r := c.ringQP(c.Limbs())
+	liftSmall(sk.full.Q, sk.s, r.RingQ)
+	liftSmall(sk.full.P, sk.s, r.RingP)
+	r.MForm(sk.full, sk.full)
+	return sk
+}
+
+// SecretNorm bounds an honest key at every root of X^N+1: 3.5 times the root
+// of its expected square, 366 for N = 16384.
+func (c *Context) SecretNorm() float64 {
+	return 3.5 * math.Sqrt(float64(c.N())*2/3)
+}
+
+// keySpec says which evaluation key stands where in a keys message.
+type keySpec struct {
+	galois uint64 // 0: relinearisation
+	limbs  int
+}
+
+// keySpecs lists the evaluation keys: relinearisation, the query's rotations in
+// three levels of four, the step between groups of diagonals, and, at few
+// limbs, the rotations by which the check sums all slots.
+func (c *Context) keySpecs() []keySpec {
+	specs := []keySpec{{0, c.Limbs() - 1}}
+	have := map[int]bool{}
+	for _, k := range c.babySteps() {
+		specs = append(specs, keySpec{c.galois(k), c.Limbs()})
+		have[k] = true
+	}
+	if c.Giants() > 1 && !have[c.Babies()] {
+		specs = append(specs, keySpec{c.galois(c.Babies()), c.Limbs()})
+		have[c.Babies()] = true
+	}
+	for k := checkClasses; k < c.N()/2; k *= 2 {
+		if !have[k] {
+			specs = append(specs, keySpec{c.galois(k), finalLimbs + 1})
+		}
+	}
+	return append(specs, keySpec{c.galoisSwap(), finalLimbs + 1})
+}
+
+// babySteps are the rotations with keys of their own, from which the others
+// follow in at most three steps.
+func (c *Context) babySteps() []int {
+	var steps []int
+	for k := 1; k < c.Babies(); k *= 4 {
+		for i := 1; i < 4 && i*k < c.Babies(); i++ {
+			steps = append(steps, i*k)
+		}
+	}
+	return steps
+}
+
+// digits is the number of digits of a key with the given limbs.
+func (c *Context) digits(limbs int) int {
+	return (limbs + c.SpecialLimbs() - 1) / c.SpecialLimbs()
+}
+
+// KeysSize is the number of bytes of packed evaluation keys.
+func (c *Context) KeysSize() int {
+	polys := finalLimbs
+	for _, s := range c.keySpecs() {
+		polys += c.digits(s.limbs) * (s.limbs + c.SpecialLimbs())
+	}
+	return polys * c.PackedPoly()
+}
+
+// subSeed derives a numbered seed.
+func subSeed(seed Seed, n int) Seed {
+	return sha256.Sum256(binary.LittleEndian.AppendUint64(seed[:], uint64(n)))
+}
+
+// PackKeys returns the evaluation keys of sk: those halves that are not
+// uniform. The uniform halves follow from the public seed, the noise from the
+// secret one.
+func (c *Context) PackKeys(sk *SecretKey, public, noise Seed) []byte {
+	out := make([]byte, 0, c.KeysSize())
+	specs := c.keySpecs()
+	e := make(small, c.N())
+	for n, spec := range specs {
+		r := c.ringQP(spec.limbs)
+		in, under := sk.full.Q, sk.full
+		if spec.galois == 0 {
+			sq := r.RingQ.NewPoly()
+			r.RingQ.MulCoeffsMontgomery(in, in, sq)
+			in = sq
+		} else {
+			// The product comes first and the automorphism after it, so the key
+			// leads from s to the image of s under the inverse.
+			under = r.NewPoly()
+			inverse := c.params.ModInvGaloisElement(spec.galois)
+			r.RingQ.AutomorphismNTT(sk.full.Q, inverse, under.Q)
+			r.RingP.AutomorphismNTT(sk.full.P, inverse, under.P)
+		}
+		pub, sec := newStream(subSeed(public, n)), newStream(subSeed(noise, n))
+		a, b, t := r.NewPoly(), r.NewPoly(), r.NewPoly()
+		for d := range c.digits(spec.limbs) {
+			c.uniformQP(pub, a, r)
+			sec.noise(e)
+			liftSmall(b.Q, e, r.RingQ)
+			liftSmall(b.P, e, r.RingP)
+			r.MForm(b, b)
+			r.MulCoeffsMontgomery(a, under, t)
+			r.Sub(b, t, b)
+			for i := d * c.SpecialLimbs(); i < min((d+1)*c.SpecialLimbs(), spec.limbs); i++ {
+				s := r.RingQ.SubRings[i]
+				p := mform(c.pModQ[i], s.Modulus)
+				s.MulScalarMontgomeryThenAdd(in.Coeffs[i], p, b.Q.Coeffs[i])
+			}
+			for _, row := range append(b.Q.Coeffs, b.P.Coeffs...) {
+				out = pack(out, row)
+			}
+		}
+	}
+	return c.packPublic(out, sk, subSeed(public, len(specs)), subSeed(noise, len(specs)))
+}
+
+// packPublic appends the key under which owners encrypt zero.
+func (c *Context) packPublic(out []byte, sk *SecretKey, public, noise Seed) []byte {
+	r := c.at(finalLimbs)
+	a, b, t := r.NewPoly(), r.NewPoly(), r.NewPoly()
+	c.uniformQ(newStream(public), a)
+	e := make(small, c.N())
+	newStream(noise).noise(e)
+	liftSmall(b, e, r)
+	r.MulCoeffsMontgomery(a, lowerPoly(sk.full.Q, finalLimbs), t)
+	r.Sub(b, t, b)
+	for _, row := range b.Coeffs {
+		out = pack(out, row)
+	}
+	return out
+}
+
+func lowerPoly(p ring.Poly, limbs int) ring.Poly { return ring.Poly{Coeffs: p.Coeffs[:limbs]} }
+
+func (c *Context) uniformQ(st *stream, p ring.Poly) {
+	for i, row := range p.Coeffs {
+		st.uniform(row, c.ringQ.SubRings[i].Modulus)
+	}
+}
+
+func (c *Context) uniformQP(st *stream, p ringqp.Poly, r *ringqp.Ring) {
+	c.uniformQ(st, p.Q)
+	for i, row := range p.P.Coeffs {
+		st.uniform(row, r.RingP.SubRings[i].Modulus)
+	}
+}
+
+// Keys are a peer's evaluation keys, ready for use. They are safe for
+// concurrent use.
+type Keys struct {
+	c      *Context
+	eval   *rlwe.Evaluator
+	relin  *rlwe.RelinearizationKey
+	public [2]ring.Poly // transformed, Montgomery form
+}
+
+// UnpackKeys reads packed evaluation keys of KeysSize bytes. It fails with
+// ErrRange. What they hold can't be checked.
+func (c *Context) UnpackKeys(packed []byte, public Seed) (*Keys, error) {
+	specs := c.keySpecs()
+	var relin *rlwe.RelinearizationKey
+	var galois []*rlwe.GaloisKey
+	for n, spec := range specs {
+		r := c.ringQP(spec.limbs)
+		pub := newStream(subSeed(public, n))
+		g := rlwe.NewGadgetCiphertext(c.params, 1, spec.limbs-1, c.SpecialLimbs()-1, 0)
+		for _, digit := range g.Value {
+			var err error
+			if packed, err = unpackPoly(digit[0][0].Q, packed, r.RingQ); err != nil {
+				return nil, err
+			}
+			if packed, err = unpackPoly(digit[0][0].P, packed, r.RingP); err != nil {
+				return nil, err
+			}
+			c.uniformQP(pub, digit[0][1], r)
+		}
+		evk := rlwe.EvaluationKey{GadgetCiphertext: *g}
+		if spec.galois == 0 {
+			relin = &rlwe.RelinearizationKey{EvaluationKey: evk}
+		} else {
+			galois = append(galois, &rlwe.GaloisKey{GaloisElement: spec.galois, NthRoot: uint64(2 * c.N()), EvaluationKey: evk})
+		}
+	}
+	k := &Keys{c: c, relin: relin}
+	r := c.at(finalLimbs)
+	for i := range k.public {
+		k.public[i] = r.NewPoly()
+	}
+	if _, err := unpackPoly(k.public[0], packed, r); err != nil {
+		return nil, err
+	}
+	c.uniformQ(newStream(subSeed(public, len(specs))), k.public[1])
+	for _, p := range k.public {
+		r.MForm(p, p)
+	}
+	k.eval = rlwe.NewEvaluator(c.params, rlwe.NewMemEvaluationKeySet(relin, galois...))
+	return k, nil
+}
+
+func unpackPoly(p ring.Poly, packed []byte, r *ring.Ring) (rest []byte, err error) {
+	for i, row := range p.Coeffs {
+		if packed, err = unpack(row, packed, r.SubRings[i].Modulus); err != nil {
+			return nil, err
+		}
+	}
+	return packed, nil
+}
+
+// canonicalNorm is the largest absolute value of p at the roots of X^N+1.
+func (c *Context) canonicalNorm(p small) float64 {
+	v := make([]float64, len(p))
+	for i, x := range p {
+		v[i] = float64(x)
+	}
+	return canonicalNorm(v)
+}
+
+// LogQP returns the logarithm of the modulus that security is counted with.
+func (c *Context) LogQP() float64 {
+	v := new(big.Float).SetInt(c.ringQ.ModulusAtLevel[c.Limbs()-1])
+	v.Mul(v, new(big.Float).SetInt(c.ringP.ModulusAtLevel[c.SpecialLimbs()-1]))
+	m := new(big.Float)
+	exp := v.MantExp(m)
+	f, _ := m.Float64()
+	return float64(exp) + math.Log2(f)
+}

@@ -1,0 +1,207 @@
+package he
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/tuneinsight/lattigo/v5/core/rlwe"
+
+	"github.com/symbolon/symbolon/internal/parallel"
+)
+
+// Prepared is a query made ready for scanning: its rotations, and the check.
+type Prepared struct {
+	keys    *Keys
+	rotated []uint32 // [limb][chunk][rotation][half][coefficient]
+	checks  [checksUsed]*rlwe.Ciphertext
+}
+
+// Keys returns the keys that the query is under.
+func (p *Prepared) Keys() *Keys { return p.keys }
+
+// Prepare rotates the query and works out the check, with randomness of its own
+// from the seed. It reports the nanoseconds of CPU spent on each.
+func (k *Keys) Prepare(ctx context.Context, q *Query, seed Seed, workers int, stages *Stages) (*Prepared, error) {
+	c := k.c
+	n := c.Babies()
+	p := &Prepared{keys: k, rotated: make([]uint32, n*2*c.N()*c.Limbs())}
+	cts := make([]*rlwe.Ciphertext, n)
+	cts[0] = q.ct
+	p.store(0, q.ct)
+	pool := newPool(c)
+	// A rotation costs the decomposition of its source and a product with the
+	// key; each source is decomposed once for its three rotations.
+	for step := 1; step < n; step *= 4 {
+		jobs := min(step, n)
+		last := step*4 >= n
+		if last {
+			jobs++ // the check runs beside the last level
+		}
+		err := parallel.For(ctx, workers, jobs, func(i int) error {
+			w := pool.get()
+			defer pool.put(w)
+			w.Use(k)
+			if last {
+				if i == 0 {
+					return p.runCheck(w, cts, seed, stages)
+				}
+				i--
+			}
+			defer stages.add(StageRotate, time.Now())
+			return w.rotations(cts, i, step, func(at int, ct *rlwe.Ciphertext) {
+				if !last || at < checkClasses {
+					cts[at] = ct.CopyNew()
+				}
+				p.store(at, ct)
+			})
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func (p *Prepared) runCheck(w *Worker, cts []*rlwe.Ciphertext, seed Seed, stages *Stages) (err error) {
+	defer stages.add(StageCheck, time.Now())
+	p.checks, err = w.check(cts[:checkClasses], newStream(seed))
+	return err
+}
+
+// rotations computes the rotations of cts[from] by one, two and three steps and
+// hands each over before the next overwrites it.
+func (w *Worker) rotations(cts []*rlwe.Ciphertext, from, step int, use func(at int, ct *rlwe.Ciphertext)) error {
+	c := w.c
+	src := cts[from]
+	level := c.Limbs() - 1
+	decomposed := w.eval.BuffDecompQP
+	w.eval.DecomposeNTT(level, c.SpecialLimbs()-1, c.SpecialLimbs(), src.Value[1], true, decomposed)
+	for i := 1; i < 4; i++ {
+		at := from + i*step
+		if at >= len(cts) {
+			break
+		}
+		if err := w.eval.AutomorphismHoisted(level, src, decomposed[:c.digits(c.Limbs())], c.galois(i*step), w.spare); err != nil {
+			return err
+		}
+		use(at, w.spare)
+	}
+	return nil
+}
+
+// store writes a rotation where the inner products read it.
+func (p *Prepared) store(b int, ct *rlwe.Ciphertext) {
+	c := p.keys.c
+	n, size := c.Babies(), c.Chunk()
+	chunks := c.N() / size
+	for limb := range c.Limbs() {
+		for half := range 2 {
+			row := ct.Value[half].Coeffs[limb]
+			for chunk := range chunks {
+				dst := p.rotated[(((limb*chunks+chunk)*n+b)*2+half)*size:][:size]
+				for i, v := range row[chunk*size:][:size] {
+					dst[i] = uint32(v)
+				}
+			}
+		}
+	}
+}
+
+// pool hands out workers.
+type pool struct {
+	c    *Context
+	mu   sync.Mutex
+	free []*Worker
+}
+
+func newPool(c *Context) *pool { return &pool{c: c} }
+
+func (p *pool) get() *Worker {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.free); n > 0 {
+		w := p.free[n-1]
+		p.free = p.free[:n-1]
+		return w
+	}
+	return p.c.NewWorker()
+}
+
+func (p *pool) put(w *Worker) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append(p.free, w)
+}
+
+// Sums are one query's inner products with one block, by group of diagonals.
+type Sums []*rlwe.Ciphertext
+
+// NewSums returns zero sums.
+func (c *Context) NewSums() Sums {
+	s := make(Sums, c.Giants())
+	for i := range s {
+		s[i] = c.newCiphertext(c.Limbs())
+	}
+	return s
+}
+
+// Inner sets the sums of the groups of diagonals from first on, for one limb
+// and chunk, to the products of their diagonals with the query's rotations.
+// diagonals are those of the limb and chunk, [group][rotation][coefficient].
+func (c *Context) Inner(sums Sums, p *Prepared, diagonals []uint32, first, groups, limb, chunk int) {
+	size, n := c.Chunk(), c.Babies()
+	chunks := c.N() / size
+	rotated := p.rotated[(limb*chunks+chunk)*n*2*size:][:n*2*size]
+	s := c.ringQ.SubRings[limb]
+	for g := range groups {
+		ct := sums[first+g]
+		lo := ct.Value[0].Coeffs[limb][chunk*size:][:size]
+		hi := ct.Value[1].Coeffs[limb][chunk*size:][:size]
+		multiplyAdd(lo, hi, diagonals[g*n*size:][:n*size], rotated, c.lazy[limb])
+		s.Reduce(lo, lo)
+		s.Reduce(hi, hi)
+	}
+}
+
+// Collapse rotates the groups' sums into place and adds them up: the scores of
+// a block. It overwrites the sums.
+func (w *Worker) Collapse(sums Sums) (*rlwe.Ciphertext, error) {
+	c := w.c
+	r := c.at(c.Limbs())
+	last := len(sums) - 1
+	sum := sums[last]
+	for g := last - 1; g >= 0; g-- {
+		if err := w.eval.Automorphism(sum, c.galois(c.Babies()), w.spare); err != nil {
+			return nil, err
+		}
+		r.Add(w.spare.Value[0], sums[g].Value[0], sums[g].Value[0])
+		r.Add(w.spare.Value[1], sums[g].Value[1], sums[g].Value[1])
+		sum = sums[g]
+	}
+	return sum, nil
+}
+
+// Answer finishes a block whose groups have all been summed: the threshold, the
+// blinding, and the packed answer, which it appends to dst. It overwrites the
+// sums.
+func (w *Worker) Answer(dst []byte, p *Prepared, sums Sums, seed Seed, stages *Stages) ([]byte, error) {
+	w.Use(p.keys)
+	start := time.Now()
+	scores, err := w.Collapse(sums)
+	if err != nil {
+		return nil, err
+	}
+	stages.add(StageInner, start)
+	start = time.Now()
+	t := w.threshold(scores)
+	stages.add(StageThreshold, start)
+	start = time.Now()
+	out := w.blind(t, p, newStream(subSeed(seed, 0)))
+	w.finish(out, newStream(subSeed(seed, 1)))
+	for _, half := range out.Value {
+		dst = pack(dst, half.Coeffs[0])
+	}
+	stages.add(StageAnswer, start)
+	return dst, nil
+}
