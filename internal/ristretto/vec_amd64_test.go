@@ -252,3 +252,31 @@ func TestSetDigits(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkKernels(b *testing.B) {
+	if !haveLanes {
+		b.Skip("this machine has no AVX-512 IFMA")
+	}
+	w := &aligned[wide](1)[0]
+	*w = wideD
+	p := &aligned[point](1)[0]
+	*p = *generator
+	t := &aligned[table](1)[0]
+	t.multiples[0].set(p)
+	for _, k := range []struct {
+		name string
+		run  func()
+	}{
+		{"16 products", func() { w.mul(w, w) }},
+		{"100 x 16 squares", func() { w.squareTimes(w, 100) }},
+		{"4 x 8 doublings", func() { p.double(4) }},
+		{"8 additions", func() { p.add(&t.multiples[0], false) }},
+		{"8 selections", func() { selectIFMA(&t.chosen[0][0][0], &t.multiples[0][0][0][0], &t.digits[0][0]) }},
+	} {
+		b.Run(k.name, func(b *testing.B) {
+			for b.Loop() {
+				k.run()
+			}
+		})
+	}
+}
