@@ -1,6 +1,8 @@
 package ristretto
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"testing"
 )
@@ -142,6 +144,42 @@ func TestBatchHashDecode(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzBatch compares the forms of batches with each other: hashing, scalars that
+// differ and encoding.
+func FuzzBatch(f *testing.F) {
+	f.Add([]byte("message"), []byte("scalar"), uint8(3))
+	f.Add([]byte{}, bytes.Repeat([]byte{0xff}, 64), uint8(17))
+	f.Add([]byte{1}, bytes.Repeat([]byte{0x88}, 64), uint8(8))
+	f.Fuzz(func(t *testing.T, msg, seed []byte, n uint8) {
+		h := NewHasher([]byte("fuzz"))
+		ks := make([]Scalar, n%32)
+		for i := range ks {
+			var b [64]byte
+			copy(b[:], seed)
+			b[i] ^= byte(i)
+			ks[i].SetUniform(&b)
+		}
+		var first []byte
+		for name, form := range batches() {
+			b := form()
+			b.Hash(h, len(ks), func(i int) []byte { return append(msg[:len(msg):len(msg)], byte(i)) })
+			b.MultiplyEach(ks)
+			got := make([]byte, len(ks)*ElementSize)
+			b.Encode(got)
+			if first == nil {
+				first = got
+			}
+			if !bytes.Equal(got, first) {
+				t.Fatalf("%s: another result", name)
+			}
+			c := form()
+			if err := c.Decode(got); err != nil && !errors.Is(err, ErrIdentity) {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+	})
 }
 
 func TestBatchAllocates(t *testing.T) {

@@ -22,6 +22,7 @@ func (k *PrivateKey) Evaluate(ctx context.Context, inputs [][]byte, workers int)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { secret = ristretto.Scalar{} }()
 	if err := checkInputs(inputs); err != nil {
 		return nil, err
 	}
@@ -68,6 +69,7 @@ func (k *PrivateKey) blindEvaluate(r *ristretto.Scalar, blinded []byte) (evaluat
 	if err != nil {
 		return nil, nil, err
 	}
+	defer func() { secret, *r = ristretto.Scalar{}, ristretto.Scalar{} }()
 	n := len(blinded) / ElementSize
 	if len(blinded)%ElementSize != 0 || n == 0 || n > MaxBatch {
 		return nil, nil, peerf("blinded elements of %d bytes, want 1 to %d elements of %d", len(blinded), MaxBatch, ElementSize)
