@@ -14,6 +14,7 @@ import (
 
 	"github.com/symbolon/symbolon/bench"
 	"github.com/symbolon/symbolon/internal/records"
+	"github.com/symbolon/symbolon/internal/records/sketch"
 	"github.com/symbolon/symbolon/keys"
 	"github.com/symbolon/symbolon/protocol"
 )
@@ -94,6 +95,8 @@ func newParser(cli *grammar, stdout, stderr io.Writer) *kong.Kong {
 		kong.Vars{
 			"work_factor":    fmt.Sprint(keys.DefaultWorkFactor),
 			"default_rules":  defaultRules(),
+			"sketch_groups":  fmt.Sprint(sketch.Default().Groups),
+			"sketch_symbols": fmt.Sprint(sketch.Default().Symbols),
 			"max_pairs":      fmt.Sprint(records.DefaultMaxPairs),
 			"bench_engines":  strings.Join(bench.Engines(), ","),
 			"default_engine": protocol.Engines()[0],

@@ -32,6 +32,8 @@ type evaluateCmd struct {
 	Out      string         `type:"path" placeholder:"FILE" help:"Write the pairs found here, as CSV: id_a, id_b, rules, verdict."`
 	Missed   string         `type:"path" placeholder:"FILE" help:"Write the true pairs that no rule found here, as CSV: id_a, id_b."`
 	Force    bool           `help:"Replace the files if they exist."`
+	Sketch   bool           `help:"Measure sealed search too: what each threshold of its sketches finds of the pairs that the rules miss, and how many strangers it opens."`
+	Shape    sketchShape    `embed:"" prefix:"sketch-"`
 	MaxPairs int            `default:"${max_pairs}" placeholder:"N" help:"Give up beyond so many pairs (default ${default})."`
 }
 
@@ -45,6 +47,8 @@ type evaluationView struct {
 	Compared []comparedView `json:"compared,omitempty"`
 	// Sweep is the evaluation at thresholds of the score, with --plot.
 	Sweep []records.SweepPoint `json:"sweep,omitempty"`
+	// Sketches is the trade-off of sealed search, with --sketch.
+	Sketches *sketchView `json:"sketches,omitempty"`
 }
 
 // defaultRules is the shipped set that commands take where none is named.
@@ -59,6 +63,9 @@ func defaultRules() string {
 func (c *evaluateCmd) Run(app *App) error {
 	if c.MaxPairs <= 0 {
 		return usagef("--max-pairs is not above zero")
+	}
+	if err := c.Shape.check(); err != nil {
+		return err
 	}
 	if err := c.checkFiles(); err != nil {
 		return err
@@ -84,6 +91,11 @@ func (c *evaluateCmd) Run(app *App) error {
 	}
 	for _, name := range c.Compare {
 		if err := c.compare(app, name, truth, ignore, v); err != nil {
+			return err
+		}
+	}
+	if c.Sketch {
+		if v.Sketches, err = c.sketches(app, truth, v.MissedPairs); err != nil {
 			return err
 		}
 	}
@@ -174,6 +186,7 @@ func (v *evaluationView) writeText(w io.Writer, rules *records.RuleSet) {
 	table(w, []string{"RULE", "RECALL", "PRECISION", "F1", "TRUE", "FALSE", "MISSED", "IGNORED", "PAIRS", "KEYS A", "KEYS B"}, rows)
 	v.writeGroups(w)
 	v.writeCompared(w)
+	v.Sketches.writeText(w)
 	fmt.Fprintln(w, "\nA false pair would be disclosed in a session like a true one. Keys are means a record.")
 	for _, warning := range v.Warnings {
 		fmt.Fprintf(w, "warning: %s\n", warning)
