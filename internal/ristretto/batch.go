@@ -1,6 +1,10 @@
 package ristretto
 
-import "fmt"
+import (
+	"fmt"
+
+	"filippo.io/edwards25519"
+)
 
 // Batch is a sequence of elements in the form that the processor is best at:
 // eight to a vector, or one by one. Decode, Hash and SetAll give it its
@@ -188,19 +192,24 @@ func (b *Batch) Encode(dst []byte) {
 	}
 }
 
-// VarTimeMultiScalarMult sets e to the sum of ks[i] times element i. There is
-// one scalar for each; all may be public only, since time depends on them.
-func (b *Batch) VarTimeMultiScalarMult(e *Element, ks []Scalar) {
-	if len(ks) != b.n {
-		panic("ristretto: not one scalar for each element")
+// VarTimeSums cuts the batch into as many equal parts as there are sums and sets
+// each sum to that of ks[i] times element i over its part (multi-scalar
+// multiplication). There is one scalar for each element; all may be public only,
+// since time depends on them.
+func (b *Batch) VarTimeSums(sums []*Element, ks []Scalar) {
+	if len(ks) != b.n || len(sums) == 0 || b.n%len(sums) != 0 {
+		panic("ristretto: not one scalar for each element, or unequal parts")
 	}
 	if b.vectors() {
-		b.lanes.multiScalarMult(e, ks)
+		b.lanes.sums(sums, ks)
 		return
 	}
-	scalars, elements := make([]*Scalar, b.n), make([]*Element, b.n)
+	scalars, points := make([]*edwards25519.Scalar, b.n), make([]*edwards25519.Point, b.n)
 	for i := range ks {
-		scalars[i], elements[i] = &ks[i], &b.single[i]
+		scalars[i], points[i] = &ks[i].s, &b.single[i].p
 	}
-	e.VarTimeMultiScalarMult(scalars, elements)
+	size := b.n / len(sums)
+	for j, sum := range sums {
+		sum.p.VarTimeMultiScalarMult(scalars[j*size:][:size], points[j*size:][:size])
+	}
 }

@@ -78,9 +78,28 @@ func TestBatch(t *testing.T) {
 				}
 				same(t, fmt.Sprintf("multiply each of %d", n), other, products)
 				var got Element
-				b.VarTimeMultiScalarMult(&got, ks)
+				b.VarTimeSums([]*Element{&got}, ks)
 				if !got.Equal(&sum) {
 					t.Errorf("sum of %d products is wrong", n)
+				}
+				if n > 0 {
+					each, pointers := make([]Element, n), make([]*Element, n)
+					for i := range each {
+						pointers[i] = &each[i]
+					}
+					b.VarTimeSums(pointers, ks)
+					for i := range each {
+						if !each[i].Equal(&products[i]) {
+							t.Errorf("sum of product %d of %d alone is wrong", i, n)
+						}
+					}
+				}
+				if n%2 == 0 {
+					var second, difference Element
+					b.VarTimeSums([]*Element{&got, &second}, ks)
+					if difference.Subtract(&sum, &second); !got.Equal(&difference) || n > 0 && got.Equal(&sum) {
+						t.Errorf("sums of %d products in halves are wrong", n)
+					}
 				}
 				same(t, fmt.Sprintf("source of %d", n), b, es)
 

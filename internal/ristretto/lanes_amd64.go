@@ -205,24 +205,28 @@ func (l *lanes) multiply(k func(i int) *Scalar, n int) {
 	t.chosen = cached{}
 }
 
-func (l *lanes) multiScalarMult(e *Element, ks []Scalar) {
-	e.SetIdentity()
-	if l.n == 0 {
-		return
-	}
+func (l *lanes) sums(sums []*Element, ks []Scalar) {
 	var products lanes
 	products.reset(l.n)
 	products.copy(l)
 	products.multiply(func(i int) *Scalar { return &ks[i] }, l.n)
-	sum := &products.points[0]
-	var q cached
-	for i := 8; i < l.n; i += 8 {
-		q.set(&products.points[i/8])
-		sum.add(&q, true)
+	n := l.n
+	if len(sums) == 1 && n > 8 {
+		// All vectors into the first, lane by lane.
+		var q cached
+		for i := 8; i < n; i += 8 {
+			q.set(&products.points[i/8])
+			products.points[0].add(&q, true)
+		}
+		n = 8
 	}
+	size := n / len(sums)
 	var part Element
-	for lane := range min(8, l.n) {
-		sum.at(&part, lane)
-		e.Add(e, &part)
+	for j, sum := range sums {
+		sum.SetIdentity()
+		for i := range size {
+			products.at(&part, j*size+i)
+			sum.Add(sum, &part)
+		}
 	}
 }

@@ -18,7 +18,7 @@ func (*lanes) copy(*lanes)                         { panic(noLanes) }
 func (*lanes) at(*Element, int)                    { panic(noLanes) }
 func (*lanes) multiply(func(int) *Scalar, int)     { panic(noLanes) }
 func (*lanes) encode([]byte)                       { panic(noLanes) }
-func (*lanes) multiScalarMult(*Element, []Scalar)  { panic(noLanes) }
+func (*lanes) sums([]*Element, []Scalar)           { panic(noLanes) }
 func (*lanes) setGenerator()                       { panic(noLanes) }
 func (*lanes) add(*lanes)                          { panic(noLanes) }
 func (*lanes) subtract(*lanes)                     { panic(noLanes) }

@@ -49,26 +49,6 @@ func (e *Element) Multiply(k *Scalar, a *Element) { e.p.ScalarMult(&k.s, &a.p) }
 // MultiplyBase sets e to k times the generator.
 func (e *Element) MultiplyBase(k *Scalar) { e.p.ScalarBaseMult(&k.s) }
 
-// VarTimeMultiScalarMult sets e to the sum of ks[i]·es[i]. Both slices have one
-// length. Time depends on all values: it is for public ones.
-func (e *Element) VarTimeMultiScalarMult(ks []*Scalar, es []*Element) {
-	scalars := make([]*edwards25519.Scalar, len(ks))
-	for i, k := range ks {
-		scalars[i] = &k.s
-	}
-	points := make([]*edwards25519.Point, len(es))
-	for i, p := range es {
-		points[i] = &p.p
-	}
-	e.p.VarTimeMultiScalarMult(scalars, points)
-}
-
-// VarTimeDoubleBaseMult sets e to a·p and b times the generator, added. Time
-// depends on all values.
-func (e *Element) VarTimeDoubleBaseMult(a *Scalar, p *Element, b *Scalar) {
-	e.p.VarTimeDoubleScalarBaseMult(&a.s, &p.p, &b.s)
-}
-
 // Equal reports whether e and f are the same element (RFC 9496, Section 4.3.3).
 func (e *Element) Equal(f *Element) bool {
 	x1, y1, _, _ := e.p.ExtendedCoordinates()

@@ -67,8 +67,8 @@ func BenchmarkAsk(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	blinds := append(request.blinds[:0:0], request.blinds...)
 	b.Run("finalize", func(b *testing.B) {
-		blinds := append(request.blinds[:0:0], request.blinds...)
 		for b.Loop() {
 			request.blinds = append(request.blinds[:0:0], blinds...)
 			if _, err := request.Finalize(key.Public(), evaluated, proof); err != nil {

@@ -43,7 +43,7 @@ func (s *suite) challenge(public []byte, m, z, t2, t3 *ristretto.Element) (c ris
 // elements are those that blinded encodes.
 func (s *suite) prove(secret, r *ristretto.Scalar, public *PublicKey, elements *ristretto.Batch, blinded, evaluated []byte) []byte {
 	var m, z, t2, t3 ristretto.Element
-	elements.VarTimeMultiScalarMult(&m, s.weights(public.encoded[:], blinded, evaluated))
+	elements.VarTimeSums([]*ristretto.Element{&m}, s.weights(public.encoded[:], blinded, evaluated))
 	// Both are m times a secret, in one go.
 	var both ristretto.Batch
 	both.SetAll([]*ristretto.Element{&m, &m})
@@ -75,11 +75,13 @@ func (s *suite) verify(public *PublicKey, blindedElements, evaluatedElements *ri
 		return peerf("second half of the proof %w", err)
 	}
 	weights := s.weights(public.encoded[:], blinded, evaluated)
-	var m, z, t2, t3 ristretto.Element
-	blindedElements.VarTimeMultiScalarMult(&m, weights)
-	evaluatedElements.VarTimeMultiScalarMult(&z, weights)
-	t2.VarTimeDoubleBaseMult(&c, &public.element, &r)
-	t3.VarTimeMultiScalarMult([]*ristretto.Scalar{&r, &c}, []*ristretto.Element{&m, &z})
+	var g, m, z, t2, t3 ristretto.Element
+	blindedElements.VarTimeSums([]*ristretto.Element{&m}, weights)
+	evaluatedElements.VarTimeSums([]*ristretto.Element{&z}, weights)
+	g.SetGenerator()
+	var pairs ristretto.Batch
+	pairs.SetAll([]*ristretto.Element{&g, &public.element, &m, &z})
+	pairs.VarTimeSums([]*ristretto.Element{&t2, &t3}, []ristretto.Scalar{r, c, r, c})
 	want := s.challenge(public.encoded[:], &m, &z, &t2, &t3)
 	if !c.Equal(&want) {
 		return peerf("the proof does not hold: %d elements were not evaluated under the public key",
