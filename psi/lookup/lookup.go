@@ -24,6 +24,7 @@
 package lookup
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -115,21 +116,28 @@ type Item [32]byte
 // Hasher turns match keys into items. It is not safe for concurrent use; every
 // goroutine has its own.
 type Hasher struct {
-	agreement [32]byte
-	epoch     [4]byte
+	buf  []byte
+	head int
 }
 
 // Hasher returns a hasher for the agreement and epoch.
 func (p *Params) Hasher() *Hasher {
-	h := &Hasher{agreement: p.Agreement}
-	binary.BigEndian.PutUint32(h.epoch[:], p.Epoch)
-	return h
+	b := psi.AppendPart(nil, []byte(domainItem))
+	b = psi.AppendPart(b, p.Agreement[:])
+	b = psi.AppendPart(b, binary.BigEndian.AppendUint32(nil, p.Epoch))
+	return &Hasher{b, len(b)}
 }
 
 // Item returns the item of a rule's canonical key: SHA-256 over (domain,
 // agreement id, epoch, rule id, key), every part prefixed with its length.
 func (h *Hasher) Item(rule, key string) Item {
-	return psi.HashTuple([]byte(domainItem), h.agreement[:], h.epoch[:], []byte(rule), []byte(key))
+	b := h.buf[:h.head]
+	for _, part := range [2]string{rule, key} {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
+		b = append(b, part...)
+	}
+	h.buf = b
+	return sha256.Sum256(b)
 }
 
 // Seed is what a filter is tested with: a hash of an item's VOPRF output. It is
