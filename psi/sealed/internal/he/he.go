@@ -23,6 +23,8 @@ import (
 	"github.com/tuneinsight/lattigo/v5/core/rlwe"
 	"github.com/tuneinsight/lattigo/v5/ring"
 	"github.com/tuneinsight/lattigo/v5/ring/ringqp"
+
+	"github.com/symbolon/symbolon/internal/cpu"
 )
 
 // T is the plaintext modulus, the prime 2^16 + 1: slots hold integers mod T.
@@ -92,7 +94,7 @@ func (s Shape) Giants() int { return s.Dimension() / s.Babies() }
 
 // Chunk is the number of coefficients that lie together in an index and in the
 // rotated query.
-func (s Shape) Chunk() int { return min(256, s.N()) }
+func (s Shape) Chunk() int { return chunkSize }
 
 // PackedPoly is the number of bytes of a packed residue polynomial.
 func (s Shape) PackedPoly() int { return s.N() * LimbBits / 8 }
@@ -100,19 +102,22 @@ func (s Shape) PackedPoly() int { return s.N() * LimbBits / 8 }
 // Context holds what a shape precomputes. It is safe for concurrent use.
 type Context struct {
 	Shape
-	params rlwe.Parameters
-	ringQ  *ring.Ring
-	ringP  *ring.Ring
-	ringT  *ring.Ring
-	perm   []uint32 // slot -> position in the transform mod T
-	tInv   [][]uint64
-	pModQ  []uint64
-	window *windowPoly
-	lazy   []uint64 // multiple of each prime of Q just under 2^63
+	features cpu.Features
+	params   rlwe.Parameters
+	ringQ    *ring.Ring
+	ringP    *ring.Ring
+	ringT    *ring.Ring
+	perm     []uint32 // slot -> position in the transform mod T
+	tInv     [][]uint64
+	pModQ    []uint64
+	window   *windowPoly
+	lazy     []uint64 // multiple of each prime of Q just under 2^63
 }
 
 // NewContext checks the shape and precomputes.
-func NewContext(s Shape) (*Context, error) {
+func NewContext(s Shape) (*Context, error) { return newContext(s, cpu.Host()) }
+
+func newContext(s Shape, f cpu.Features) (*Context, error) {
 	if s.LogN < 8 || s.LogN > LogN {
 		return nil, fmt.Errorf("sealed: ring degree 2^%d is outside 2^8 to 2^%d", s.LogN, LogN)
 	}
@@ -121,11 +126,18 @@ func NewContext(s Shape) (*Context, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sealed: parameters: %w", err)
 	}
-	ringT, err := ring.NewRing(s.N(), []uint64{T})
-	if err != nil {
+	c := &Context{Shape: s, features: f, params: params, ringQ: params.RingQ(), ringP: params.RingP()}
+	// The library's rings get our transforms.
+	for _, r := range []*ring.Ring{c.ringQ, c.ringP} {
+		own, err := newRing(s.N(), r.ModuliChain(), f)
+		if err != nil {
+			return nil, fmt.Errorf("sealed: ring: %w", err)
+		}
+		copy(r.SubRings, own.SubRings)
+	}
+	if c.ringT, err = newRing(s.N(), []uint64{T}, f); err != nil {
 		return nil, fmt.Errorf("sealed: plaintext ring: %w", err)
 	}
-	c := &Context{Shape: s, params: params, ringQ: params.RingQ(), ringP: params.RingP(), ringT: ringT}
 	c.perm = slotPositions(s.LogN)
 	if c.window, err = newWindowPoly(s.Threshold, s.Window()); err != nil {
 		return nil, err

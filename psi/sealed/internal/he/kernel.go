@@ -1,13 +1,17 @@
 package he
 
-// multiplyAdd sets lo and hi to the sums over all rotations of diagonal times
+// chunkSize is the number of coefficients that lie together in an index and in
+// the rotated query: what the kernel sums in registers.
+const chunkSize = 32
+
+// multiplyAddGeneric sets lo and hi to the sums over all rotations of diagonal times
 // rotated query, lazily: modulo the prime, but only below 2^64. diagonals is
 // [rotation][coefficient], rotated [rotation][half][coefficient]; residues are
 // below 2^31 and m is the largest multiple of the prime under 2^63.
 //
 // Two products on top of a sum under 2^63 stay under 2^64; m is then taken off
 // where it fits, which leaves a sum under 2^63 again, up to the prime.
-func multiplyAdd(lo, hi []uint64, diagonals, rotated []uint32, m uint64) {
+func multiplyAddGeneric(lo, hi []uint64, diagonals, rotated []uint32, m uint64) {
 	size := len(lo)
 	clear(lo)
 	clear(hi)

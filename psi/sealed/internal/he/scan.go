@@ -158,7 +158,7 @@ func (c *Context) Inner(sums Sums, p *Prepared, diagonals []uint32, first, group
 		ct := sums[first+g]
 		lo := ct.Value[0].Coeffs[limb][chunk*size:][:size]
 		hi := ct.Value[1].Coeffs[limb][chunk*size:][:size]
-		multiplyAdd(lo, hi, diagonals[g*n*size:][:n*size], rotated, c.lazy[limb])
+		multiplyAdd(c.features, lo, hi, diagonals[g*n*size:][:n*size], rotated, c.lazy[limb])
 		s.Reduce(lo, lo)
 		s.Reduce(hi, hi)
 	}

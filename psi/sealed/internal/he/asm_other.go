@@ -1,0 +1,15 @@
+//go:build !amd64 || purego
+
+package he
+
+import "github.com/symbolon/symbolon/internal/cpu"
+
+// No machine of this build has the features that lead here.
+
+func (t *transform) forwardAVX512(dst, src []uint64) { panic("sealed: no kernels in this build") }
+
+func (t *transform) backwardAVX512(dst, src []uint64) { panic("sealed: no kernels in this build") }
+
+func multiplyAdd(_ cpu.Features, lo, hi []uint64, diagonals, rotated []uint32, m uint64) {
+	multiplyAddGeneric(lo, hi, diagonals, rotated, m)
+}
