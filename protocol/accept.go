@@ -45,6 +45,8 @@ func (n *Node) report(peer *keys.PublicIdentity, handle string, out *Outcome, er
 	case err != nil:
 		code, _ := codeOf(err)
 		log.Warn().Str("code", string(code)).Str("reason", err.Error()).Msg("session refused or aborted")
+	case out == nil:
+		log.Debug().Msg("stream of requests ended")
 	default:
 		log.Info().Str("mode", string(out.Mode)).Str("role", string(out.Role)).
 			Int64("items", out.Items).Int64("peer_items", out.PeerItems).Int("shared_keys", out.Count).
@@ -69,6 +71,12 @@ func (n *Node) accept(ctx context.Context, l *link, live *liveSession) (*Outcome
 	if err != nil {
 		return nil, err
 	}
+	if g := f.GetGrant(); g != nil {
+		return nil, n.answerRequests(l, live, a, peer, g)
+	}
+	if err := n.admit(live, streamSession); err != nil {
+		return nil, err
+	}
 	var row store.Session
 	switch {
 	case f.GetPropose() != nil:
@@ -76,7 +84,7 @@ func (n *Node) accept(ctx context.Context, l *link, live *liveSession) (*Outcome
 	case f.GetResume() != nil:
 		row, err = n.considerResume(live, a, peer, f.GetResume())
 	default:
-		err = refuse(CodeMessage, "the peer sent %s, want Propose or Resume", frameName(f))
+		err = refuse(CodeMessage, "the peer sent %s, want Propose, Resume or Grant", frameName(f))
 	}
 	if err != nil {
 		return nil, err

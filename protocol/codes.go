@@ -35,6 +35,11 @@ const (
 	CodeTimeout        Code = "timeout"
 	CodeCancelled      Code = "cancelled"
 	CodeInternal       Code = "internal"
+	// Of lookups.
+	CodeNotPublished Code = "not-published"
+	CodeEpoch        Code = "epoch-expired"
+	CodeManifest     Code = "manifest-refused"
+	CodeNotDue       Code = "not-due"
 )
 
 var knownCodes = map[Code]bool{
@@ -43,6 +48,7 @@ var knownCodes = map[Code]bool{
 	CodeBudget: true, CodeAttempts: true, CodeApproval: true, CodeUnknownSession: true,
 	CodeRefused: true, CodeInput: true, CodeBusy: true, CodeMessage: true,
 	CodeSignature: true, CodeTimeout: true, CodeCancelled: true, CodeInternal: true,
+	CodeNotPublished: true, CodeEpoch: true, CodeManifest: true, CodeNotDue: true,
 }
 
 // Error is a failure of a session: a code for the peer, a reason for our
@@ -53,14 +59,20 @@ type Error struct {
 	Reason string
 	// RetryAfter, if set, is when a budget has room again.
 	RetryAfter time.Time
-	// ByPeer tells that the peer ended the session with this code.
+	// ByPeer tells that the peer ended the session, or refused the request, with
+	// this code.
 	ByPeer bool
-	err    error
+	// request: only one request was refused, and the stream goes on.
+	request bool
+	err     error
 }
 
 func (e *Error) Error() string {
 	if e.ByPeer {
 		s := fmt.Sprintf("the peer ended the session: %s", e.Code)
+		if e.request {
+			s = fmt.Sprintf("the peer refused the request: %s", e.Code)
+		}
 		if !e.RetryAfter.IsZero() {
 			s += ", retry after " + e.RetryAfter.UTC().Format(time.RFC3339)
 		}
@@ -120,6 +132,14 @@ func Hint(err error) string {
 		return "the agreement's caps count items after padding over the last 24 hours: see `symbolon agreement show`"
 	case CodeInput:
 		return "start a new session: a resumed one must run over the data it was started with"
+	case CodeNotPublished:
+		return "the owner has to run `symbolon publish` first"
+	case CodeEpoch:
+		return "the owner's filter has moved on: run `symbolon fetch` and try again"
+	case CodeManifest:
+		return "do not use the filter: ask the peer, and compare the logs of both sides with `symbolon audit verify`"
+	case CodeNotDue:
+		return "wait until the schedule of the agreement allows the next version, or begin a new epoch with --rotate-now"
 	case CodeBusy:
 		return "try again when the running sessions have ended"
 	}

@@ -134,6 +134,16 @@ func recvHello(l *link) (*wirepb.Hello, error) {
 	return h, nil
 }
 
+// headTalk is what an exchange of heads needs of a stream. A link is one; where
+// other frames pass at the same time, a port of it is.
+type headTalk interface {
+	send(*wirepb.Frame) error
+	recv(time.Duration) (*wirepb.Frame, error)
+	base() *link
+}
+
+func (l *link) base() *link { return l }
+
 // exchangeHeads shows our log to the peer and countersigns the peer's: the
 // proposer's is seen first.
 func (n *Node) exchangeHeads(l *link, a *Agreement) error {
@@ -150,12 +160,13 @@ func (n *Node) exchangeHeads(l *link, a *Agreement) error {
 }
 
 // showHead sends our head with its proof and keeps the countersignature.
-func (n *Node) showHead(l *link, a *Agreement) error {
+func (n *Node) showHead(talk headTalk, a *Agreement) error {
+	l := talk.base()
 	t, err := n.tree(a)
 	if err != nil {
 		return err
 	}
-	q, err := l.recv(l.timeouts.Handshake)
+	q, err := talk.recv(l.timeouts.Handshake)
 	if err != nil {
 		return err
 	}
@@ -164,7 +175,7 @@ func (n *Node) showHead(l *link, a *Agreement) error {
 	}
 	known := q.GetLogQuery().KnownSize
 	m := &wirepb.LogHead{}
-	err = n.Store.Update(func(tx *store.Tx) error {
+	err = n.Store.Batch(func(tx *store.Tx) error {
 		head, err := t.Head(tx)
 		if err != nil {
 			return err
@@ -181,10 +192,10 @@ func (n *Node) showHead(l *link, a *Agreement) error {
 	if err != nil {
 		return logError(err)
 	}
-	if err := l.send(&wirepb.Frame{Body: &wirepb.Frame_LogHead{LogHead: m}}); err != nil {
+	if err := talk.send(&wirepb.Frame{Body: &wirepb.Frame_LogHead{LogHead: m}}); err != nil {
 		return err
 	}
-	f, err := l.recv(l.timeouts.Handshake)
+	f, err := talk.recv(l.timeouts.Handshake)
 	if err != nil {
 		return err
 	}
@@ -192,7 +203,7 @@ func (n *Node) showHead(l *link, a *Agreement) error {
 	if back == nil {
 		return refuse(CodeMessage, "the peer sent %s, want LogCosign", frameName(f))
 	}
-	return logError(n.Store.Update(func(tx *store.Tx) error {
+	return logError(n.Store.Batch(func(tx *store.Tx) error {
 		return t.AcceptCountersignature(tx, back.Checkpoint, n.Identity.Public().NoteVerifier(), l.conn.Peer().NoteVerifier())
 	}))
 }
@@ -200,7 +211,8 @@ func (n *Node) showHead(l *link, a *Agreement) error {
 // seeHead checks the peer's head and countersigns it. Streams under one
 // agreement take turns, or the head known when asking could be an older one when
 // the answer arrives. The peer needs no turn to answer, so this can't deadlock.
-func (n *Node) seeHead(l *link, a *Agreement) error {
+func (n *Node) seeHead(talk headTalk, a *Agreement) error {
+	l := talk.base()
 	t, err := n.tree(a)
 	if err != nil {
 		return err
@@ -216,10 +228,10 @@ func (n *Node) seeHead(l *link, a *Agreement) error {
 	if err != nil {
 		return err
 	}
-	if err := l.send(&wirepb.Frame{Body: &wirepb.Frame_LogQuery{LogQuery: &wirepb.LogQuery{KnownSize: uint64(last.Size)}}}); err != nil {
+	if err := talk.send(&wirepb.Frame{Body: &wirepb.Frame_LogQuery{LogQuery: &wirepb.LogQuery{KnownSize: uint64(last.Size)}}}); err != nil {
 		return err
 	}
-	f, err := l.recv(l.timeouts.Handshake)
+	f, err := talk.recv(l.timeouts.Handshake)
 	if err != nil {
 		return err
 	}
@@ -231,7 +243,7 @@ func (n *Node) seeHead(l *link, a *Agreement) error {
 		return refuse(CodeMessage, "the peer's log head has %d bytes and %d hashes", len(m.Checkpoint), len(m.Proof))
 	}
 	var both []byte
-	err = n.Store.Update(func(tx *store.Tx) error {
+	err = n.Store.Batch(func(tx *store.Tx) error {
 		var err error
 		both, err = t.Countersign(tx, m.Checkpoint, m.Proof, l.conn.Peer().NoteVerifier(), n.Identity.NoteSigner())
 		return err
@@ -239,7 +251,7 @@ func (n *Node) seeHead(l *link, a *Agreement) error {
 	if err != nil {
 		return logError(err)
 	}
-	return l.send(&wirepb.Frame{Body: &wirepb.Frame_LogCosign{LogCosign: &wirepb.LogCosign{Checkpoint: both}}})
+	return talk.send(&wirepb.Frame{Body: &wirepb.Frame_LogCosign{LogCosign: &wirepb.LogCosign{Checkpoint: both}}})
 }
 
 // logError gives audit's refusals their code.

@@ -15,8 +15,10 @@ type Source struct {
 	Compartment string
 	// ReferenceID labels a record with its id instead of its source reference.
 	ReferenceID bool
-	Records     *records.Source
-	Read        records.ReadOptions
+	// Contact and Text stand in every label of a lookup, beside the reference.
+	Contact, Text string
+	Records       *records.Source
+	Read          records.ReadOptions
 	// Report, if set, hears what reading found.
 	Report func(*records.Report)
 }
@@ -37,12 +39,12 @@ func (in *input) label(record uint32) string {
 	return in.index.ID(record)
 }
 
-// loadInput reads the source and checks it against the agreement.
-func loadInput(ctx context.Context, src Source, a *Agreement, mode psi.Mode) (*input, error) {
+// readIndex reads the keys of a source by rules of the agreement.
+func readIndex(ctx context.Context, src Source, a *Agreement, rules *records.RuleSet) (*records.Index, error) {
 	if src.Compartment != a.Compartment {
 		return nil, refuse(CodeRefused, "source %s is of compartment %q, the agreement of %q", src.Records.Name(), src.Compartment, a.Compartment)
 	}
-	deriver, err := records.NewDeriver(a.rulesOf(mode), a.Normalisation)
+	deriver, err := records.NewDeriver(rules, a.Normalisation)
 	if err != nil {
 		return nil, refuse(CodeRules, "%w", err)
 	}
@@ -55,6 +57,15 @@ func loadInput(ctx context.Context, src Source, a *Agreement, mode psi.Mode) (*i
 	}
 	if index.Records() < a.Caps.MinRecords {
 		return nil, refuse(CodeRefused, "source %s has %d records, the agreement wants at least %d", src.Records.Name(), index.Records(), a.Caps.MinRecords)
+	}
+	return index, nil
+}
+
+// loadInput reads the source and checks it against the agreement.
+func loadInput(ctx context.Context, src Source, a *Agreement, mode psi.Mode) (*input, error) {
+	index, err := readIndex(ctx, src, a, a.rulesOf(mode))
+	if err != nil {
+		return nil, err
 	}
 	in := &input{index: index, referenceID: src.ReferenceID}
 	if in.items, err = a.Padding.Size(int64(index.Len()), a.Caps.ItemsPerSession); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -81,6 +82,7 @@ type link struct {
 	timeouts   Timeouts
 	proposer   bool
 	transcript *transcript // nil before Start and after Finish
+	counting   sync.Mutex  // guards sent and got
 	sent, got  Traffic
 	carried    atomic.Int64 // bytes in both directions, for whoever watches
 	writerDone chan struct{}
@@ -160,15 +162,27 @@ func connectionLost(err error) error {
 
 // account counts a frame and adds it to the transcript.
 func (l *link) account(mine bool, f *wirepb.Frame) {
+	l.counting.Lock()
 	if mine {
 		l.carried.Add(l.sent.add(f))
 	} else {
 		l.carried.Add(l.got.add(f))
 	}
+	l.counting.Unlock()
 	if l.transcript != nil {
 		l.transcript.add(mine == l.proposer, f)
 	}
 }
+
+// traffic returns what both directions have carried so far.
+func (l *link) traffic() (sent, got Traffic) {
+	l.counting.Lock()
+	defer l.counting.Unlock()
+	return l.sent, l.got
+}
+
+// errPeerEnded: the peer has ended the stream, in order but unasked.
+var errPeerEnded = refuse(CodeCancelled, "the peer ended the stream early")
 
 // ended returns why the stream is over.
 func (l *link) ended() error {
@@ -181,14 +195,14 @@ func (l *link) ended() error {
 		return err
 	}
 	if l.inEnd == io.EOF {
-		return refuse(CodeCancelled, "the peer ended the stream early")
+		return errPeerEnded
 	}
 	return connectionLost(l.inEnd)
 }
 
 // abortError reads the peer's Abort. Its code is the peer's to choose, so an
 // unknown one is not repeated.
-func abortError(a *wirepb.Abort) error {
+func abortError(a *wirepb.Abort) *Error {
 	e := &Error{Code: Code(a.Code), ByPeer: true}
 	if !knownCodes[e.Code] {
 		e.Code = CodeInternal
@@ -199,7 +213,8 @@ func abortError(a *wirepb.Abort) error {
 	return e
 }
 
-// send queues a frame. It may run beside recv.
+// send queues a frame. It may run beside recv and, outside a session, whose
+// transcript has an order, beside send.
 func (l *link) send(f *wirepb.Frame) error {
 	// The writer only reads the frame, and so may account.
 	l.account(true, f)

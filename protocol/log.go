@@ -20,6 +20,18 @@ const (
 	eventRefused   = "refused"
 	eventFinished  = "finished"
 	eventAborted   = "aborted"
+
+	// Of streams of requests and of lookups: what an owner did, then an asker.
+	eventOpened        = "stream-opened"
+	eventPublished     = "published"
+	eventEpochEnded    = "epoch-ended"
+	eventLookup        = "lookup"
+	eventStanding      = "standing-declared"
+	eventStandingRun   = "standing-tested"
+	eventStandingEnded = "standing-ended"
+	eventFetched       = "filter-fetched"
+	eventAsked         = "asked"
+	eventAnswered      = "answered"
 )
 
 // tree names our log under an agreement.

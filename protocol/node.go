@@ -30,13 +30,19 @@ type Options struct {
 	Logger zerolog.Logger
 	// Timeouts are DefaultTimeouts where zero.
 	Timeouts Timeouts
-	// MaxSessions bounds the streams served at once; 0 means 8.
-	MaxSessions int
+	// MaxSessions bounds the sessions served at once, 0 means 8; MaxLookups the
+	// streams of lookups, which cost far less, 0 means 256.
+	MaxSessions, MaxLookups int
+	// Dir is the node's directory, which holds filters and the secrets of their
+	// epochs; without it the node has no lookups.
+	Dir string
 	// Workers bounds the goroutines of an engine; 0 means all processors.
 	Workers int
 	// Rand and Now are crypto/rand and the clock unless a test sets them.
 	Rand io.Reader
 	Now  func() time.Time
+	// OnStanding, if set, hears of each new hit of a standing lookup.
+	OnStanding func(StandingHit)
 	// Observe, if set, hears of every attempt that ends, for metrics.
 	Observe func(Event)
 }
@@ -58,8 +64,11 @@ type Node struct {
 	Options
 	dial     func(context.Context, store.Peer) (Conn, func(), error) // dialPeer, unless a test sets it
 	override func(*Agreement) *Agreement                             // set by tests that play a lax node
+	cost     time.Duration                                           // of an evaluation, if a test sets it
 
 	turns sync.Map // agreement -> chan struct{}: who asks for a log head
+
+	lookups lookupState
 
 	mu      sync.Mutex
 	live    map[*liveSession]struct{}
@@ -70,8 +79,19 @@ type Node struct {
 // liveSession is a stream in progress, so that a suspension can end it.
 type liveSession struct {
 	peerRoot, agreement, handle string
+	kind                        streamKind
 	cancel                      context.CancelCauseFunc
 }
+
+// streamKind is what a stream turned out to be for.
+type streamKind int
+
+const (
+	streamOurs    streamKind = iota // we opened it
+	streamOpening                   // the peer has not said yet
+	streamSession
+	streamRequests // under a grant
+)
 
 // NewNode returns a node over an open store. Sessions that an earlier process
 // left running are marked aborted; what they cost stays charged.
@@ -85,11 +105,15 @@ func NewNode(o Options) (*Node, error) {
 	if o.MaxSessions == 0 {
 		o.MaxSessions = 8
 	}
+	if o.MaxLookups == 0 {
+		o.MaxLookups = 256
+	}
 	if o.Timeouts == (Timeouts{}) {
 		o.Timeouts = DefaultTimeouts
 	}
 	n := &Node{Options: o, live: map[*liveSession]struct{}{}}
 	n.dial = n.dialPeer
+	n.lookups.init(o.Workers)
 	if err := n.recover(); err != nil {
 		return nil, err
 	}
@@ -127,13 +151,36 @@ func (n *Node) enter(cancel context.CancelCauseFunc, peerRoot string, served boo
 	if n.closing {
 		return nil, errClosing
 	}
-	if served && len(n.live) >= n.MaxSessions {
-		return nil, refuse(CodeBusy, "%d sessions run already", len(n.live))
-	}
 	s := &liveSession{cancel: cancel, peerRoot: peerRoot}
+	if served {
+		if open := len(n.live); open >= n.MaxSessions+n.MaxLookups {
+			return nil, refuse(CodeBusy, "%d streams are open already", open)
+		}
+		s.kind = streamOpening
+	}
 	n.live[s] = struct{}{}
 	n.idle.Add(1)
 	return s, nil
+}
+
+// admit decides whether a stream that the peer opened may be what it asks to be.
+func (n *Node) admit(s *liveSession, kind streamKind) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	running, most := 0, n.MaxSessions
+	if kind == streamRequests {
+		most = n.MaxLookups
+	}
+	for other := range n.live {
+		if other.kind == kind {
+			running++
+		}
+	}
+	if running >= most {
+		return refuse(CodeBusy, "%d streams of the kind are open already", running)
+	}
+	s.kind = kind
+	return nil
 }
 
 // claim gives the stream its session; one session runs on one stream only.

@@ -30,7 +30,21 @@ type agency struct {
 	t     *testing.T
 	users []*keys.User
 	data  string // CSV
+	mu    sync.Mutex
 	clock time.Time
+}
+
+func (ag *agency) now() time.Time {
+	ag.mu.Lock()
+	defer ag.mu.Unlock()
+	return ag.clock
+}
+
+// at sets the clock while the node runs.
+func (ag *agency) at(now time.Time) {
+	ag.mu.Lock()
+	defer ag.mu.Unlock()
+	ag.clock = now
 }
 
 var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -89,8 +103,8 @@ func newAgencyIn(t *testing.T, dir string, id *keys.Identity, seed string, data 
 		return tx.AddOwnIdentity(store.OwnIdentity{Fingerprint: id.Public().Fingerprint().String(), Identity: id.Public().Bytes(), Added: epoch})
 	}))
 	ag.Node, err = NewNode(Options{
-		Identity: id, Store: s, Logger: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel),
-		Rand: psi.NewStream([]byte(seed), "test node"), Now: func() time.Time { return ag.clock },
+		Identity: id, Store: s, Dir: dir, Logger: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel),
+		Rand: psi.NewStream([]byte(seed), "test node"), Now: ag.now,
 		Source:   func(string) (Source, error) { return ag.source(), nil },
 		Timeouts: Timeouts{Handshake: time.Minute, Idle: time.Minute, Round: time.Minute, Session: 5 * time.Minute, Close: 200 * time.Millisecond},
 	})

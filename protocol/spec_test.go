@@ -13,6 +13,7 @@ import (
 	"github.com/symbolon/symbolon/internal/records"
 	"github.com/symbolon/symbolon/protocol/wirepb"
 	"github.com/symbolon/symbolon/psi"
+	"github.com/symbolon/symbolon/psi/lookup"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/vectors.json")
@@ -83,6 +84,31 @@ func vectors(t *testing.T) []vector {
 	add("transcript", "the proposer says Start (512 items, no records) and Receipts (total 1), the acceptor Engine (kind 2), all in shard 0",
 		map[string]string{"session": x(id[:]), "handle": x(fixed(7)), "attempt": "1", "commitment": x(root[:]),
 			"engine_payload": x([]byte("payload")), "receipts_payload": x([]byte("tag and receipt"))}, sum[:])
+
+	al := draft(t, func(a *Agreement) {
+		lookups(a)
+		a.Rules, a.Normalisation, a.Canary = rules, "vector", strings.Repeat("00", 32)
+	})
+	raw, err = al.Bytes()
+	must(t, err)
+	alid := al.ID()
+	add("agreement_id", "SHA-256 of canonical JSON, with the clause of lookups", map[string]string{"canonical_json": x(raw)}, alid[:])
+
+	add("grant", "section 15, what the agency signs", map[string]string{"mode": x([]byte("lookup")), "agreement": x(fixed(1)), "binding": x(fixed(4)), "key": x(fixed(10))},
+		grantBytes(psi.ModeLookup, [32]byte(fixed(1)), fixed(4), fixed(10)))
+	params := lookup.Params{Agreement: [32]byte(fixed(1)), Epoch: 7, MaxKeys: 64, FalsePositiveLog2: 40}
+	it := params.Hasher().Item("document", "NO/passport/P000123")
+	add("lookup_item", "section 16", map[string]string{"agreement": x(fixed(1)), "epoch": "7", "rule": x([]byte("document")), "key": x([]byte("NO/passport/P000123"))}, it[:])
+	output := bytes.Repeat([]byte{11}, 64)
+	seed := params.Seed(output)
+	add("lookup_seed", "section 16", map[string]string{"agreement": x(fixed(1)), "epoch": "7", "output": x(output)}, seed[:])
+	elements := bytes.Repeat([]byte{12}, 8*32)
+	add("lookup_request", "section 16, what the key of the grant signs, without a list", map[string]string{"agreement": x(fixed(1)), "number": "3", "epoch": "7",
+		"user": x([]byte("ann")), "purpose": x([]byte("find")), "case": x([]byte("C-1")), "elements": x(elements)},
+		lookupSigned([32]byte(fixed(1)), &wirepb.LookupRequest{Number: 3, Epoch: 7, User: "ann", Purpose: "find", Case: "C-1", Blinded: elements}))
+	add("standing_request", "section 17", map[string]string{"agreement": x(fixed(1)), "number": "4", "epoch": "7", "serial": "9", "list": x(fixed(13)[:16]),
+		"count": "16", "ended": "0", "user": x([]byte("ann")), "purpose": x([]byte("find")), "case": x([]byte("C-1"))},
+		standingSigned([32]byte(fixed(1)), &wirepb.Standing{Number: 4, Epoch: 7, Serial: 9, List: fixed(13)[:16], Count: 16, User: "ann", Purpose: "find", Case: "C-1"}))
 	return out
 }
 
@@ -122,6 +148,49 @@ func TestSpecAlone(t *testing.T) {
 	want := hash(tuple([]byte("symbolon/v1/transcript"), id, handle, []byte{0, 0, 0, 2}, chain, hash(nil), hash(nil)))
 	if got := tr.sum(); !bytes.Equal(got[:], want) {
 		t.Error("the transcript is not what the specification says")
+	}
+}
+
+// TestSpecAloneOfLookups computes what is signed of requests from SPEC.md's
+// words alone.
+func TestSpecAloneOfLookups(t *testing.T) {
+	hash := func(parts ...[]byte) []byte {
+		var b []byte
+		for _, p := range parts {
+			b = append(binary.BigEndian.AppendUint64(b, uint64(len(p))), p...)
+		}
+		h := sha(b)
+		return h[:]
+	}
+	u32 := func(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+	u64 := func(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+	id, list := fixed(1), fixed(2)[:16]
+	elements := bytes.Repeat([]byte{3}, 16*32)
+	sum := sha(elements)
+	want := hash([]byte("symbolon/v1/lookup-request"), id, u64(5), u32(6), list, []byte("u"), []byte("p"), []byte("c"), u32(16), sum[:])
+	got := lookupSigned([32]byte(id), &wirepb.LookupRequest{Number: 5, Epoch: 6, List: list, User: "u", Purpose: "p", Case: "c", Blinded: elements})
+	if !bytes.Equal(got, want) {
+		t.Error("a lookup request is signed otherwise than the specification says")
+	}
+	want = hash([]byte("symbolon/v1/standing-request"), id, u64(5), u32(6), list, []byte("u"), []byte("p"), []byte("c"), u64(7), u64(8), []byte{1})
+	got = standingSigned([32]byte(id), &wirepb.Standing{Number: 5, Epoch: 6, Serial: 7, List: list, Count: 8, Ended: true, User: "u", Purpose: "p", Case: "c"})
+	if !bytes.Equal(got, want) {
+		t.Error("a declaration is signed otherwise than the specification says")
+	}
+	want = hash([]byte("lookup"), id, fixed(4), fixed(5))
+	if got := grantBytes(psi.ModeLookup, [32]byte(id), fixed(4), fixed(5)); !bytes.Equal(got, want) {
+		t.Error("a grant is signed otherwise than the specification says")
+	}
+	params := lookup.Params{Agreement: [32]byte(id), Epoch: 6, MaxKeys: 1, FalsePositiveLog2: 40}
+	item := params.Hasher().Item("r", "k")
+	if !bytes.Equal(item[:], hash([]byte("symbolon/v1/lookup-item"), id, u32(6), []byte("r"), []byte("k"))) {
+		t.Error("an item is hashed otherwise than the specification says")
+	}
+	context := append(append(u64(18), "symbolon/v1/lookup"...), append(append(u64(32), id...), u32(6)...)...)
+	output := bytes.Repeat([]byte{9}, 64)
+	seed := params.Seed(output)
+	if !bytes.Equal(seed[:], hash([]byte("symbolon/v1/lookup-seed"), context, output)) {
+		t.Error("a seed is derived otherwise than the specification says")
 	}
 }
 

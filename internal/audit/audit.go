@@ -121,9 +121,21 @@ type Entry struct {
 	PeerCommitment string `json:"peer_commitment,omitempty"`
 	Transcript     string `json:"transcript,omitempty"`
 	Outcome        string `json:"outcome,omitempty"`
-	// References are this node's own record ids.
+	// References are this node's own record ids, Rules those by which they were
+	// hit.
 	References []string `json:"references,omitempty"`
+	Rules      []string `json:"rules,omitempty"`
 	Note       string   `json:"note,omitempty"`
+	// Epoch and Serial are the version of a filter, Number that of a request on
+	// its stream.
+	Epoch  uint32 `json:"epoch,omitempty"`
+	Serial uint64 `json:"serial,omitempty"`
+	Number uint64 `json:"number,omitempty"`
+	// Key is the public key that signs a stream's requests, Signature by whom
+	// the entry's subject was signed: the agency for a key, the key for a
+	// request.
+	Key       []byte `json:"key,omitempty"`
+	Signature []byte `json:"signature,omitempty"`
 	// Expires is the end of the entry's retention; zero means never.
 	Expires time.Time `json:"expires,omitzero"`
 }

@@ -1522,7 +1522,7 @@ func (x *Grant) GetSignature() *Signature {
 type Granted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Epoch         uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Serial        uint32                 `protobuf:"varint,2,opt,name=serial,proto3" json:"serial,omitempty"`
+	Serial        uint64                 `protobuf:"varint,2,opt,name=serial,proto3" json:"serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1564,7 +1564,7 @@ func (x *Granted) GetEpoch() uint32 {
 	return 0
 }
 
-func (x *Granted) GetSerial() uint32 {
+func (x *Granted) GetSerial() uint64 {
 	if x != nil {
 		return x.Serial
 	}
@@ -1680,7 +1680,7 @@ type LookupAnswer struct {
 	Evaluated     []byte                 `protobuf:"bytes,2,opt,name=evaluated,proto3" json:"evaluated,omitempty"` // 32 bytes an element, in the request's order
 	Proof         []byte                 `protobuf:"bytes,3,opt,name=proof,proto3" json:"proof,omitempty"`         // 64 bytes
 	Epoch         uint32                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`        // of the newest filter
-	Serial        uint32                 `protobuf:"varint,5,opt,name=serial,proto3" json:"serial,omitempty"`
+	Serial        uint64                 `protobuf:"varint,5,opt,name=serial,proto3" json:"serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1743,7 +1743,7 @@ func (x *LookupAnswer) GetEpoch() uint32 {
 	return 0
 }
 
-func (x *LookupAnswer) GetSerial() uint32 {
+func (x *LookupAnswer) GetSerial() uint64 {
 	if x != nil {
 		return x.Serial
 	}
@@ -1756,7 +1756,7 @@ type Standing struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	Epoch         uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Serial        uint32                 `protobuf:"varint,3,opt,name=serial,proto3" json:"serial,omitempty"`
+	Serial        uint64                 `protobuf:"varint,3,opt,name=serial,proto3" json:"serial,omitempty"`
 	List          []byte                 `protobuf:"bytes,4,opt,name=list,proto3" json:"list,omitempty"`    // 16 bytes
 	Count         uint64                 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"` // evaluations, after padding
 	Ended         bool                   `protobuf:"varint,6,opt,name=ended,proto3" json:"ended,omitempty"` // the list is given up
@@ -1812,7 +1812,7 @@ func (x *Standing) GetEpoch() uint32 {
 	return 0
 }
 
-func (x *Standing) GetSerial() uint32 {
+func (x *Standing) GetSerial() uint64 {
 	if x != nil {
 		return x.Serial
 	}
@@ -2040,8 +2040,8 @@ type ChunkQuery struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	Epoch         uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Serial        uint32                 `protobuf:"varint,3,opt,name=serial,proto3" json:"serial,omitempty"` // of the manifest
-	From          uint32                 `protobuf:"varint,4,opt,name=from,proto3" json:"from,omitempty"`     // the serial from which a delta leads; 0: the filter
+	Serial        uint64                 `protobuf:"varint,3,opt,name=serial,proto3" json:"serial,omitempty"` // of the manifest
+	From          uint64                 `protobuf:"varint,4,opt,name=from,proto3" json:"from,omitempty"`     // the serial from which a delta leads; 0: the filter
 	Chunk         uint32                 `protobuf:"varint,5,opt,name=chunk,proto3" json:"chunk,omitempty"`   // from 0
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2091,14 +2091,14 @@ func (x *ChunkQuery) GetEpoch() uint32 {
 	return 0
 }
 
-func (x *ChunkQuery) GetSerial() uint32 {
+func (x *ChunkQuery) GetSerial() uint64 {
 	if x != nil {
 		return x.Serial
 	}
 	return 0
 }
 
-func (x *ChunkQuery) GetFrom() uint32 {
+func (x *ChunkQuery) GetFrom() uint64 {
 	if x != nil {
 		return x.From
 	}
@@ -2319,7 +2319,7 @@ const file_wire_proto_rawDesc = "" +
 	"\tsignature\x18\x03 \x01(\v2\x16.symbolon.v1.SignatureR\tsignature\"7\n" +
 	"\aGranted\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x16\n" +
-	"\x06serial\x18\x02 \x01(\rR\x06serial\"\xcb\x01\n" +
+	"\x06serial\x18\x02 \x01(\x04R\x06serial\"\xcb\x01\n" +
 	"\rLookupRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x12\n" +
@@ -2334,11 +2334,11 @@ const file_wire_proto_rawDesc = "" +
 	"\tevaluated\x18\x02 \x01(\fR\tevaluated\x12\x14\n" +
 	"\x05proof\x18\x03 \x01(\fR\x05proof\x12\x14\n" +
 	"\x05epoch\x18\x04 \x01(\rR\x05epoch\x12\x16\n" +
-	"\x06serial\x18\x05 \x01(\rR\x06serial\"\xf0\x01\n" +
+	"\x06serial\x18\x05 \x01(\x04R\x06serial\"\xf0\x01\n" +
 	"\bStanding\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x16\n" +
-	"\x06serial\x18\x03 \x01(\rR\x06serial\x12\x12\n" +
+	"\x06serial\x18\x03 \x01(\x04R\x06serial\x12\x12\n" +
 	"\x04list\x18\x04 \x01(\fR\x04list\x12\x14\n" +
 	"\x05count\x18\x05 \x01(\x04R\x05count\x12\x14\n" +
 	"\x05ended\x18\x06 \x01(\bR\x05ended\x12\x12\n" +
@@ -2361,8 +2361,8 @@ const file_wire_proto_rawDesc = "" +
 	"ChunkQuery\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x16\n" +
-	"\x06serial\x18\x03 \x01(\rR\x06serial\x12\x12\n" +
-	"\x04from\x18\x04 \x01(\rR\x04from\x12\x14\n" +
+	"\x06serial\x18\x03 \x01(\x04R\x06serial\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\x04R\x04from\x12\x14\n" +
 	"\x05chunk\x18\x05 \x01(\rR\x05chunk\"=\n" +
 	"\tFileChunk\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x18\n" +
