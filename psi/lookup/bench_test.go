@@ -140,6 +140,8 @@ func BenchmarkMillion(b *testing.B) {
 				f.Has(Seed{byte(i), byte(i >> 8), byte(i >> 16)})
 			}
 		})
-		f.Close()
+		if f != nil {
+			f.Close()
+		}
 	}
 }

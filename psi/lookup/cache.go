@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,9 +29,10 @@ import (
 //
 // It is made of segments, sorted files of
 //
-//	"symbolon seeds \x01" | count 8 | check 8 | count · (index 16, hidden seed 32) | SHA-256 32
+//	"symbolon seeds \x01" | count 8 | check 8 | indices, 16 each | hidden seeds, 32 each | SHA-256 32
 //
-// where check tells another secret apart. Publishing adds segments; now and then
+// where check tells another secret apart, and indices lie close together because
+// a publication looks for all of them. Publishing adds segments; now and then
 // they are merged into one.
 type cache struct {
 	dir      string
@@ -105,10 +108,13 @@ type segment struct {
 	file  *os.File
 	unmap func() error
 	n     int
-	b     []byte // the records
+	// The indices, and the hidden seeds in the same order.
+	indices, seeds []byte
 }
 
-func (s *segment) index(i int) index { return getIndex(s.b[i*cacheRecord:]) }
+func (s *segment) index(i int) index { return getIndex(s.indices[i*indexLen:]) }
+
+func (s *segment) seed(i int) [32]byte { return [32]byte(s.seeds[i*32:]) }
 
 // find returns the hidden seed of an index. Indices are uniform, so that
 // interpolation finds one in a few steps (Perl, Itai, Avni, Interpolation
@@ -121,7 +127,7 @@ func (s *segment) find(x index) (seed [32]byte, ok bool) {
 		got := s.index(mid)
 		switch got.compare(x) {
 		case 0:
-			return [32]byte(s.b[mid*cacheRecord+indexLen:]), true
+			return s.seed(mid), true
 		case -1:
 			lo, from = mid+1, got.hi
 		default:
@@ -132,11 +138,6 @@ func (s *segment) find(x index) (seed [32]byte, ok bool) {
 		}
 	}
 	return seed, false
-}
-
-func (s *segment) record(i int) hidden {
-	b := s.b[i*cacheRecord:]
-	return hidden{getIndex(b), [32]byte(b[indexLen:])}
 }
 
 func (s *segment) close() error { return errors.Join(s.unmap(), s.file.Close()) }
@@ -203,7 +204,8 @@ func (c *cache) load(s *segment) error {
 	case sha256.Sum256(body) != [32]byte(sum):
 		return errors.New("it is damaged")
 	}
-	s.n, s.b = int(n), body[segmentHead:]
+	s.n = int(n)
+	s.indices, s.seeds = body[segmentHead:][:s.n*indexLen], body[segmentHead+s.n*indexLen:]
 	return nil
 }
 
@@ -223,8 +225,10 @@ func (c *cache) close() error {
 }
 
 // find returns the hidden seed of an index.
-func (c *cache) find(x index) ([32]byte, bool) {
-	for _, s := range c.segments {
+func (c *cache) find(x index) ([32]byte, bool) { return findIn(c.segments, x) }
+
+func findIn(segments []*segment, x index) ([32]byte, bool) {
+	for _, s := range segments {
 		if seed, ok := s.find(x); ok {
 			return seed, true
 		}
@@ -254,38 +258,33 @@ func (c *cache) add(fresh []hidden) error {
 		return nil
 	}
 	slices.SortFunc(fresh, func(a, b hidden) int { return a.index.compare(b.index) })
-	i := 0
-	return c.write(len(fresh), func() (hidden, bool) {
-		if i == len(fresh) {
-			return hidden{}, false
-		}
-		i++
-		return fresh[i-1], true
-	})
+	return c.write(slices.Values(fresh))
 }
 
-// write makes a segment of n records that come in order.
-func (c *cache) write(n int, next func() (hidden, bool)) error {
+// write makes a segment of records that come in order, each time they are asked
+// for.
+func (c *cache) write(records iter.Seq[hidden]) error {
 	name := fmt.Sprintf("%s%08d", segmentPrefix, c.next)
 	_, err := writeBlob(filepath.Join(c.dir, name), func(w io.Writer) error {
 		sum := sha256.New()
-		both := io.MultiWriter(w, sum)
-		head := append([]byte(segmentMagic), binary.BigEndian.AppendUint64(nil, uint64(n))...)
-		if _, err := both.Write(append(head, c.keys.check()...)); err != nil {
+		both := bufio.NewWriterSize(io.MultiWriter(w, sum), 64<<10)
+		n := uint64(0)
+		for range records {
+			n++
+		}
+		head := binary.BigEndian.AppendUint64([]byte(segmentMagic), n)
+		// The writer keeps its first error.
+		both.Write(append(head, c.keys.check()...))
+		var b []byte
+		for h := range records {
+			b = appendIndex(b[:0], h.index)
+			both.Write(b)
+		}
+		for h := range records {
+			both.Write(h.seed[:])
+		}
+		if err := both.Flush(); err != nil {
 			return err
-		}
-		var record [cacheRecord]byte
-		done := 0
-		for h, ok := next(); ok; h, ok = next() {
-			putIndex(record[:], h.index)
-			copy(record[indexLen:], h.seed[:])
-			if _, err := both.Write(record[:]); err != nil {
-				return err
-			}
-			done++
-		}
-		if done != n {
-			return fmt.Errorf("lookup: got %d seeds for a segment of %d", done, n)
 		}
 		_, err := w.Write(sum.Sum(nil))
 		return err
@@ -297,27 +296,21 @@ func (c *cache) write(n int, next func() (hidden, bool)) error {
 	return c.open(name)
 }
 
-// compact merges the segments once there are many. An index is in one segment
-// alone, unless a publication died between a merge and its end.
-func (c *cache) compact(ctx context.Context) error {
-	if len(c.segments) <= maxSegments {
+// compact merges the segments once there are many, or the largest holds less
+// than four fifths of all seeds. An index is in one segment alone, unless a
+// publication died between a merge and its end.
+func (c *cache) compact() error {
+	all, largest := 0, 0
+	for _, s := range c.segments {
+		all += s.n
+		largest = max(largest, s.n)
+	}
+	if len(c.segments) < 2 || len(c.segments) <= maxSegments && 5*largest >= 4*all {
 		return nil
 	}
 	old := slices.Clone(c.segments)
-	n := 0
-	count := newMerger(old)
-	for _, ok := count.next(); ok; _, ok = count.next() {
-		n++
-	}
-	m := newMerger(old)
-	err := c.write(n, func() (hidden, bool) {
-		if ctx.Err() != nil {
-			return hidden{}, false
-		}
-		return m.next()
-	})
-	if err != nil {
-		return errors.Join(ctx.Err(), err)
+	if err := c.write(merged(old)); err != nil {
+		return err
 	}
 	c.segments = c.segments[len(old):]
 	for _, s := range old {
@@ -329,36 +322,31 @@ func (c *cache) compact(ctx context.Context) error {
 	return syncDir(c.dir)
 }
 
-// A merger walks through the records of several segments in order.
-type merger struct {
-	segments []*segment
-	at       []int
-}
-
-func newMerger(s []*segment) *merger { return &merger{s, make([]int, len(s))} }
-
-// next returns the next record, false behind the last.
-func (m *merger) next() (hidden, bool) {
-	least := -1
-	var x index
-	for i, s := range m.segments {
-		if m.at[i] == s.n {
-			continue
-		}
-		if y := s.index(m.at[i]); least < 0 || y.less(x) {
-			least, x = i, y
-		}
-	}
-	if least < 0 {
-		return hidden{}, false
-	}
-	h := m.segments[least].record(m.at[least])
-	for i, s := range m.segments {
-		if m.at[i] < s.n && s.index(m.at[i]) == x {
-			m.at[i]++
+// merged returns the records of several segments in order.
+func merged(segments []*segment) iter.Seq[hidden] {
+	return func(yield func(hidden) bool) {
+		at := make([]int, len(segments))
+		for {
+			least := -1
+			var x index
+			for i, s := range segments {
+				if at[i] == s.n {
+					continue
+				}
+				if y := s.index(at[i]); least < 0 || y.less(x) {
+					least, x = i, y
+				}
+			}
+			if least < 0 || !yield(hidden{x, segments[least].seed(at[least])}) {
+				return
+			}
+			for i, s := range segments {
+				if at[i] < s.n && s.index(at[i]) == x {
+					at[i]++
+				}
+			}
 		}
 	}
-	return h, true
 }
 
 // A keyed is a number with where it comes from.

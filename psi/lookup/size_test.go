@@ -163,7 +163,7 @@ func TestCache(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := c.compact(context.Background()); err != nil {
+		if err := c.compact(); err != nil {
 			t.Fatal(err)
 		}
 		if len(c.segments) > maxSegments {

@@ -39,6 +39,8 @@ type staging struct {
 	items []keyed
 	links links
 	label *labelPlan // nil without labels
+	// known are the segments of the cache from before.
+	known []*segment
 	// Not yet evaluated, and evaluated but not yet in a segment.
 	pending      []Item
 	pendingIndex []index
@@ -84,7 +86,7 @@ func (p *Publisher) Stage(ctx context.Context, in Input, eval Evaluate, t Terms)
 		name string
 		do   func() error
 	}{
-		{"walk", s.walk}, {"sort", s.sort}, {"labels", s.planLabels}, {"diff", s.diff}, {"compact", func() error { return p.cache.compact(ctx) }},
+		{"walk", s.walk}, {"sort", s.sort}, {"labels", s.planLabels}, {"diff", s.diff}, {"compact", p.cache.compact},
 	} {
 		if err := p.step(part.name); err != nil {
 			return nil, err
@@ -141,6 +143,7 @@ func (s *staging) open(t *Terms) error {
 // walk reads the input once and sees to it that the cache has all seeds.
 func (s *staging) walk() error {
 	batch := make([]Item, 0, walkBatch)
+	s.known = slices.Clone(s.cache.segments)
 	err := s.in.Items(func(item Item, records []uint32) error {
 		if len(s.items)+len(batch) == MaxTableKeys {
 			return fmt.Errorf("lookup: more than %d items", MaxTableKeys)
@@ -195,7 +198,7 @@ func (s *staging) take(batch []Item) error {
 		for i := lo; i < hi; i++ {
 			x := h.indexOf(&batch[i])
 			s.items[first+i] = keyed{x, uint32(first + i)}
-			_, ok := s.cache.find(x)
+			_, ok := findIn(s.known, x)
 			missing[i] = !ok
 		}
 		return nil
