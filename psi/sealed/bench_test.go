@@ -17,7 +17,8 @@ import (
 // BenchmarkSearch runs whole searches at the real parameters and reports the
 // time of each stage (of all goroutines, milliseconds a scan), the CPU of a
 // scan and bytes. SYMBOLON_SEALED_SLOTS sets the number of slots (default one
-// block), SYMBOLON_SEALED_BATCH the queries a scan.
+// block), SYMBOLON_SEALED_BATCH the queries a scan, SYMBOLON_SEALED_SYMBOLS the
+// symbols of each of the 64 groups (default 4).
 func BenchmarkSearch(b *testing.B) {
 	env := func(name string, value int) int {
 		if v, err := strconv.Atoi(os.Getenv(name)); err == nil {
@@ -26,9 +27,10 @@ func BenchmarkSearch(b *testing.B) {
 		return value
 	}
 	slots, batch := env("SYMBOLON_SEALED_SLOTS", BlockSlots), env("SYMBOLON_SEALED_BATCH", 1)
+	symbols := env("SYMBOLON_SEALED_SYMBOLS", 4)
 	for _, threshold := range []int{49, 33} {
 		for _, form := range []Form{Fast, Compact} {
-			p := Params{Groups: 64, Symbols: 8, Threshold: threshold}
+			p := Params{Groups: 64, Symbols: symbols, Threshold: threshold}
 			b.Run(fmt.Sprintf("threshold=%d/%s", threshold, form), func(b *testing.B) {
 				start := time.Now()
 				f := newParty(b, p, form, slots)
