@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/symbolon/symbolon/psi/sealed/internal/he"
 )
@@ -19,24 +20,36 @@ type Asker struct {
 	c     *he.Context
 	seed  [32]byte
 	key   *he.SecretKey
-	keys  []byte
 	id    [32]byte
+	keys  func() []byte
 }
 
-// NewAsker derives the keys of an epoch, which takes about a second. The seed
-// is 32 bytes of cryptographic randomness, drawn for this scope and kept like a
-// secret key.
+// NewAsker derives the keys of an epoch, which takes a few tenths of a second.
+// The seed is 32 bytes of cryptographic randomness, drawn for this scope and
+// kept like a secret key.
 func NewAsker(p Params, s Scope, seed [32]byte) (*Asker, error) {
+	a, err := NewAskerFor(p, s, seed, [32]byte{})
+	if err != nil {
+		return nil, err
+	}
+	a.id = sha256.Sum256(a.keys())
+	return a, nil
+}
+
+// NewAskerFor is NewAsker where the keys message has been made before and has
+// the ID given: evaluation keys are then derived only if Keys is called.
+func NewAskerFor(p Params, s Scope, seed, keysID [32]byte) (*Asker, error) {
 	c, err := p.context()
 	if err != nil {
 		return nil, err
 	}
-	a := &Asker{p: p, scope: s, c: c, seed: seed}
+	a := &Asker{p: p, scope: s, c: c, seed: seed, id: keysID}
 	a.key = c.NewSecretKey(a.derive("secret"))
-	public := a.derive("uniform")
-	h := header{kind: kindKeys, first: a.Commitment(), second: public}
-	a.keys = append(h.append(nil, p, s), c.PackKeys(a.key, public, a.derive("noise"))...)
-	a.id = sha256.Sum256(a.keys)
+	a.keys = sync.OnceValue(func() []byte {
+		public := a.derive("uniform")
+		h := header{kind: kindKeys, first: a.Commitment(), second: public}
+		return append(h.append(nil, p, s), c.PackKeys(a.key, public, a.derive("noise"))...)
+	})
 	return a, nil
 }
 
@@ -49,7 +62,7 @@ func (a *Asker) derive(label string, parts ...[]byte) [32]byte {
 func (a *Asker) Commitment() [32]byte { return a.derive("commitment") }
 
 // Keys returns the keys message, the same each time. The caller must not change it.
-func (a *Asker) Keys() []byte { return a.keys }
+func (a *Asker) Keys() []byte { return a.keys() }
 
 // KeysID returns the SHA-256 of the keys message.
 func (a *Asker) KeysID() [32]byte { return a.id }
@@ -69,19 +82,28 @@ func (q *Query) ID() [32]byte { return q.id }
 // Query encrypts a sketch. The number tells queries apart for the inspector;
 // equal numbers and sketches give equal messages, so a query can be sent again.
 func (a *Asker) Query(number uint64, sketch []uint8) (*Query, error) {
+	return a.QueryAt(number, sketch, a.p.Threshold)
+}
+
+// QueryAt is Query with a threshold of the query's own, from the parameters' to
+// Groups. The owner sees it.
+func (a *Asker) QueryAt(number uint64, sketch []uint8, threshold int) (*Query, error) {
 	if err := a.p.check(sketch); err != nil {
 		return nil, err
 	}
-	return a.encrypt(number, sketch, a.c.OneHot(sketch)), nil
+	if threshold < a.p.Threshold || threshold > a.p.Groups {
+		return nil, fmt.Errorf("sealed: threshold %d is outside %d to %d", threshold, a.p.Threshold, a.p.Groups)
+	}
+	return a.encrypt(number, threshold, sketch, a.c.OneHot(sketch)), nil
 }
 
 // encrypt encrypts slots, which are the sketch's for an honest asker.
-func (a *Asker) encrypt(number uint64, sketch []uint8, slots []uint32) *Query {
+func (a *Asker) encrypt(number uint64, threshold int, sketch []uint8, slots []uint32) *Query {
 	// Both seeds depend on the sketch: no uniform half and no noise ever serves
 	// two messages, even if a number does.
 	n := binary.LittleEndian.AppendUint64(nil, number)
 	public := a.derive("query-uniform", n, sketch)
-	h := header{kind: kindQuery, number: number, first: public, second: a.id, third: a.Commitment()}
+	h := header{kind: kindQuery, limit: threshold, number: number, first: public, second: a.id, third: a.Commitment()}
 	msg := append(h.append(nil, a.p, a.scope), a.c.Encrypt(a.key, slots, public, a.derive("query-noise", n, sketch))...)
 	return &Query{msg: msg, id: sha256.Sum256(msg)}
 }
@@ -160,13 +182,14 @@ func AuditKeys(p Params, s Scope, seed [32]byte, keys []byte) error {
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(a.keys, keys) {
+	if !bytes.Equal(a.keys(), keys) {
 		return fmt.Errorf("sealed: the keys are not those of the opened seed")
 	}
 	return nil
 }
 
-// AuditQuery returns the number and the sketch of a query message. It fails
+// AuditQuery returns the number and the sketch of a query message; its threshold
+// is in the clear. It fails
 // unless the message is, bit for bit, what an honest asker with this seed sends
 // for them.
 func AuditQuery(p Params, s Scope, seed [32]byte, msg []byte) (number uint64, sketch []uint8, err error) {
@@ -178,12 +201,12 @@ func AuditQuery(p Params, s Scope, seed [32]byte, msg []byte) (number uint64, sk
 	if err != nil {
 		return 0, nil, err
 	}
-	q, err := a.c.UnpackQuery(body, h.first)
+	q, err := a.c.UnpackQuery(body, h.first, h.limit)
 	if err != nil {
 		return 0, nil, rangeError(kindQuery, err)
 	}
 	sketch = a.c.FromOneHot(a.c.DecryptQuery(a.key, q))
-	again, err := a.Query(h.number, sketch)
+	again, err := a.QueryAt(h.number, sketch, h.limit)
 	if err != nil || !bytes.Equal(again.msg, msg) {
 		return 0, nil, fmt.Errorf("sealed: the query is not one that an honest asker with the opened seed sends")
 	}

@@ -40,12 +40,14 @@ const (
 // header begins every message: little-endian, headerSize bytes.
 //
 //	 0  "SYMS"       4  version      5  kind        6  log2 of the ring degree
-//	 8  groups      10  symbols     12  threshold  16  epoch
-//	24  agreement   56  number      64  first      96  second   128  third
+//	 8  groups      10  symbols     12  threshold  14  limit (queries)
+//	16  epoch       24  agreement   56  number     64  first
+//	96  second     128  third
 //
 // Bytes not named are zero.
 type header struct {
 	kind                 kind
+	limit                int
 	number               uint64
 	first, second, third [32]byte
 }
@@ -57,6 +59,7 @@ func (h header) append(dst []byte, p Params, s Scope) []byte {
 	binary.LittleEndian.PutUint16(b[8:], uint16(p.Groups))
 	binary.LittleEndian.PutUint16(b[10:], uint16(p.Symbols))
 	binary.LittleEndian.PutUint16(b[12:], uint16(p.Threshold))
+	binary.LittleEndian.PutUint16(b[14:], uint16(h.limit))
 	binary.LittleEndian.PutUint32(b[16:], s.Epoch)
 	copy(b[24:], s.Agreement[:])
 	binary.LittleEndian.PutUint64(b[56:], h.number)
@@ -85,7 +88,7 @@ func open(msg []byte, k kind, p Params, s Scope, body int) (header, []byte, erro
 	if kind(msg[5]) != k {
 		return fail(ErrFormat, "message kind %d, want %d", msg[5], k)
 	}
-	h := header{kind: k, number: binary.LittleEndian.Uint64(msg[56:])}
+	h := header{kind: k, limit: int(binary.LittleEndian.Uint16(msg[14:])), number: binary.LittleEndian.Uint64(msg[56:])}
 	h.first, h.second, h.third = [32]byte(msg[64:]), [32]byte(msg[96:]), [32]byte(msg[128:])
 	got := Params{
 		Groups:    int(binary.LittleEndian.Uint16(msg[8:])),
@@ -104,6 +107,12 @@ func open(msg []byte, k kind, p Params, s Scope, body int) (header, []byte, erro
 	}
 	if len(msg) != headerSize+body {
 		return fail(ErrFormat, "got %d bytes, want %d", len(msg), headerSize+body)
+	}
+	if k != kindQuery && h.limit != 0 {
+		return fail(ErrFormat, "reserved bytes are not zero")
+	}
+	if k == kindQuery && (h.limit < p.Threshold || h.limit > p.Groups) {
+		return fail(ErrParams, "threshold %d is outside %d to %d", h.limit, p.Threshold, p.Groups)
 	}
 	// One encoding only: what is not named is zero.
 	if string(h.append(nil, p, s)) != string(msg[:headerSize]) {

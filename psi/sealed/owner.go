@@ -51,6 +51,7 @@ type EncryptedQuery struct {
 	keys   *Keys
 	id     [32]byte
 	number uint64
+	limit  int
 	q      *he.Query
 }
 
@@ -63,11 +64,11 @@ func (k *Keys) ReadQuery(msg []byte) (*EncryptedQuery, error) {
 	if h.second != k.id || h.third != k.commitment {
 		return nil, fmt.Errorf("sealed: query: under other keys: %w", ErrScope)
 	}
-	q, err := k.c.UnpackQuery(body, h.first)
+	q, err := k.c.UnpackQuery(body, h.first, h.limit)
 	if err != nil {
 		return nil, rangeError(kindQuery, err)
 	}
-	return &EncryptedQuery{keys: k, id: sha256.Sum256(msg), number: h.number, q: q}, nil
+	return &EncryptedQuery{keys: k, id: sha256.Sum256(msg), number: h.number, limit: h.limit, q: q}, nil
 }
 
 // ID returns the SHA-256 of the query message.
@@ -75,3 +76,7 @@ func (q *EncryptedQuery) ID() [32]byte { return q.id }
 
 // Number returns the asker's number of the query.
 func (q *EncryptedQuery) Number() uint64 { return q.number }
+
+// Threshold returns the least number of agreeing positions that opens a slot to
+// this query: the parameters' or more.
+func (q *EncryptedQuery) Threshold() int { return q.limit }

@@ -41,7 +41,8 @@ import (
 const BlockSlots = 1 << he.LogN
 
 // Params is the shape of a search: sketches of Groups symbols, each below
-// Symbols; a slot opens when at least Threshold positions agree.
+// Symbols; a slot opens when at least Threshold positions agree, or more if the
+// query asks for more. Keys and indexes depend on all three.
 type Params struct {
 	Groups    int
 	Symbols   int

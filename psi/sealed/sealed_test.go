@@ -89,6 +89,11 @@ func (f *party) flush(t testing.TB) {
 // want returns the slots that plaintext comparison opens.
 func (f *party) want(t testing.TB, query []uint8) []uint32 {
 	t.Helper()
+	return f.wantAt(t, query, f.p.Threshold)
+}
+
+func (f *party) wantAt(t testing.TB, query []uint8, threshold int) []uint32 {
+	t.Helper()
 	var out []uint32
 	for ordinal, s := range f.sketches {
 		score := 0
@@ -97,7 +102,7 @@ func (f *party) want(t testing.TB, query []uint8) []uint32 {
 				score++
 			}
 		}
-		if score >= f.p.Threshold {
+		if score >= threshold {
 			slot, err := f.index.Slot(ordinal)
 			if err != nil {
 				t.Fatal(err)
@@ -198,6 +203,21 @@ func TestSearch(t *testing.T) {
 			if opened == 0 {
 				t.Error("nothing should open")
 			}
+			// Thresholds of the query's own.
+			for limit := row.p.Threshold + 1; limit <= row.p.Groups; limit += 3 {
+				q, err := f.asker.QueryAt(uint64(limit), sketches[0], limit)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, want := f.search(t, q)[0], f.wantAt(t, sketches[0], limit); !slices.Equal(got, want) {
+					t.Errorf("threshold %d: opened %d slots, want %d", limit, len(got), len(want))
+				}
+			}
+			for _, limit := range []int{row.p.Threshold - 1, row.p.Groups + 1} {
+				if _, err := f.asker.QueryAt(1, sketches[0], limit); err == nil {
+					t.Errorf("threshold %d is accepted", limit)
+				}
+			}
 		})
 	}
 }
@@ -280,7 +300,7 @@ func TestMalformedQuery(t *testing.T) {
 	var names []string
 	for name, slots := range rows {
 		names = append(names, name)
-		queries = append(queries, f.asker.encrypt(uint64(len(names)), target, slots))
+		queries = append(queries, f.asker.encrypt(uint64(len(names)), p.Threshold, target, slots))
 	}
 	for i, slots := range f.search(t, queries...) {
 		// 2048 slots open at 1/65537 each: four or more happen once in 10^7.
@@ -361,7 +381,8 @@ func TestMessages(t *testing.T) {
 			"ring":                {p, testScope, change(m.msg, 6, 14), ErrParams},
 			"groups":              {p, testScope, change(m.msg, 8, 32), ErrParams},
 			"threshold":           {p, testScope, change(m.msg, 12, 8), ErrParams},
-			"reserved":            {p, testScope, change(m.msg, 14, 1), ErrFormat},
+			"limit":               {p, testScope, change(m.msg, 14, 17), nil},
+			"reserved":            {p, testScope, change(m.msg, 7, 1), ErrFormat},
 			"reserved after":      {p, testScope, change(m.msg, headerSize-1, m.msg[headerSize-1]^1), nil},
 			"coefficient":         {p, testScope, change(m.msg, headerSize, 0xff, 0xff, 0xff, 0xff), ErrFormat},
 			"other epoch":         {p, otherScope, m.msg, ErrScope},
@@ -371,7 +392,7 @@ func TestMessages(t *testing.T) {
 		} {
 			err := m.read(row.p, row.s, row.msg)
 			if row.want == nil {
-				if err == nil && name != "query" {
+				if err == nil && (name != "query" || what == "limit") {
 					t.Errorf("%s: %s: no error", name, what)
 				}
 			} else if !errors.Is(err, row.want) {
@@ -432,6 +453,16 @@ func TestAudit(t *testing.T) {
 	if err != nil || number != 5 || !slices.Equal(got, sketch) {
 		t.Errorf("audit: %d, %v, %v", number, got, err)
 	}
+	lazy, err := NewAskerFor(p, testScope, seed, a.KeysID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other, err := lazy.Query(5, sketch); err != nil || !slices.Equal(other.Message(), q.Message()) {
+		t.Error("an asker that knows its keys' ID sends another message")
+	}
+	if !slices.Equal(lazy.Keys(), a.Keys()) {
+		t.Error("an asker that knows its keys' ID derives other keys")
+	}
 	if err := AuditKeys(p, testScope, seed, a.Keys()); err != nil {
 		t.Error(err)
 	}
@@ -445,7 +476,7 @@ func TestAudit(t *testing.T) {
 	}
 	slots := a.c.OneHot(sketch)
 	slots[0] = 3
-	if _, _, err := AuditQuery(p, testScope, seed, a.encrypt(5, sketch, slots).Message()); err == nil {
+	if _, _, err := AuditQuery(p, testScope, seed, a.encrypt(5, p.Threshold, sketch, slots).Message()); err == nil {
 		t.Error("a malformed query passes")
 	}
 	noisy := slices.Clone(q.Message())

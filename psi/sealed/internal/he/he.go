@@ -139,7 +139,7 @@ func newContext(s Shape, f cpu.Features) (*Context, error) {
 		return nil, fmt.Errorf("sealed: plaintext ring: %w", err)
 	}
 	c.perm = slotPositions(s.LogN)
-	if c.window, err = newWindowPoly(s.Threshold, s.Window()); err != nil {
+	if c.window, err = newWindowPoly(s.Window()); err != nil {
 		return nil, err
 	}
 	p := c.ringP.ModulusAtLevel[s.SpecialLimbs()-1]

@@ -33,7 +33,7 @@ func newFixture(t testing.TB, s Shape) *fixture {
 
 func (f *fixture) query(t testing.TB, slots []uint32, seed byte) *Query {
 	t.Helper()
-	q, err := f.c.UnpackQuery(f.c.Encrypt(f.sk, slots, Seed{4, seed}, Seed{5, seed}), Seed{4, seed})
+	q, err := f.c.UnpackQuery(f.c.Encrypt(f.sk, slots, Seed{4, seed}, Seed{5, seed}), Seed{4, seed}, f.c.Threshold)
 	if err != nil {
 		t.Fatal(err)
 	}

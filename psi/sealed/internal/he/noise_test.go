@@ -78,7 +78,7 @@ func TestNoise(t *testing.T) {
 		t.Fatal(err)
 	}
 	show("inner", scored)
-	th := w.threshold(scored)
+	th := w.threshold(scored, s.Threshold)
 	show("threshold", th)
 	b := w.blind(th, p, newStream(Seed{1}))
 	show("blinded", b)

@@ -62,16 +62,20 @@ func (c *Context) mulTInv(coeffs [][]uint64) {
 func mform(v, q uint64) uint64 { return mulMod(v, pow64(q), q) }
 
 // Query is an encrypted query.
-type Query struct{ ct *rlwe.Ciphertext }
+type Query struct {
+	ct        *rlwe.Ciphertext
+	threshold int
+}
 
-// UnpackQuery reads a packed query of QuerySize bytes. It fails with ErrRange.
-func (c *Context) UnpackQuery(packed []byte, public Seed) (*Query, error) {
+// UnpackQuery reads a packed query of QuerySize bytes, whose slots open from
+// the threshold on, between the shape's and Groups. It fails with ErrRange.
+func (c *Context) UnpackQuery(packed []byte, public Seed, threshold int) (*Query, error) {
 	ct := c.newCiphertext(c.Limbs())
 	if _, err := unpackPoly(ct.Value[0], packed, c.ringQ); err != nil {
 		return nil, err
 	}
 	c.uniformQ(newStream(public), ct.Value[1])
-	return &Query{ct}, nil
+	return &Query{ct, threshold}, nil
 }
 
 // DecryptQuery returns the slots of a query.

@@ -12,9 +12,10 @@ import (
 
 // Prepared is a query made ready for scanning: its rotations, and the check.
 type Prepared struct {
-	keys    *Keys
-	rotated []uint32 // [limb][chunk][rotation][half][coefficient]
-	checks  [checksUsed]*rlwe.Ciphertext
+	keys      *Keys
+	threshold int
+	rotated   []uint32 // [limb][chunk][rotation][half][coefficient]
+	checks    [checksUsed]*rlwe.Ciphertext
 }
 
 // Keys returns the keys that the query is under.
@@ -25,7 +26,7 @@ func (p *Prepared) Keys() *Keys { return p.keys }
 func (k *Keys) Prepare(ctx context.Context, q *Query, seed Seed, workers int, stages *Stages) (*Prepared, error) {
 	c := k.c
 	n := c.Babies()
-	p := &Prepared{keys: k, rotated: make([]uint32, n*2*c.N()*c.Limbs())}
+	p := &Prepared{keys: k, threshold: q.threshold, rotated: make([]uint32, n*2*c.N()*c.Limbs())}
 	cts := make([]*rlwe.Ciphertext, n)
 	cts[0] = q.ct
 	p.store(0, q.ct)
@@ -194,7 +195,7 @@ func (w *Worker) Answer(dst []byte, p *Prepared, sums Sums, seed Seed, stages *S
 	}
 	stages.add(StageInner, start)
 	start = time.Now()
-	t := w.threshold(scores)
+	t := w.threshold(scores, p.threshold)
 	stages.add(StageThreshold, start)
 	start = time.Now()
 	out := w.blind(t, p, newStream(subSeed(seed, 0)))

@@ -18,9 +18,8 @@ import "fmt"
 // such octics that share z: the pairs are split by the Thue–Morse sequence,
 // whose halves have equal sums of squares (Prouhet 1851), so their a is equal.
 type windowPoly struct {
-	centre uint64
-	a      uint64
-	parts  []octic
+	a     uint64
+	parts []octic
 }
 
 // octic is a degree-8 polynomial in y in the form above.
@@ -28,9 +27,15 @@ type octic struct {
 	u1, v2, v1, v0, w2, w1, w0 uint64
 }
 
-func newWindowPoly(threshold, window int) (*windowPoly, error) {
+// centre returns the middle of the window that begins at a threshold, mod T.
+// All else about the window's polynomial is the same for every threshold.
+func (s Shape) centre(threshold int) uint64 {
+	return mulMod(uint64(2*threshold+s.Window()-1), invMod(2, T), T)
+}
+
+func newWindowPoly(window int) (*windowPoly, error) {
 	half := invMod(2, T)
-	w := &windowPoly{centre: mulMod(uint64(2*threshold+window-1), half, T)}
+	w := &windowPoly{}
 	sets := [2][]uint64{}
 	for i := range window / 2 {
 		r := mulMod(uint64(2*i+1), half, T) // half-odd distance from the centre

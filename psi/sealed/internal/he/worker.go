@@ -139,11 +139,12 @@ func (w *Worker) product(a, b scaled) scaled {
 func clone(v scaled) scaled { return scaled{v.CopyNew(), v.scale} }
 
 // threshold returns, at finalLimbs, a ciphertext that is zero in the slots
-// whose score is in the window, from the inner products before their division.
-func (w *Worker) threshold(acc *rlwe.Ciphertext) *rlwe.Ciphertext {
+// whose score is in the window that begins at the threshold, from the inner
+// products before their division.
+func (w *Worker) threshold(acc *rlwe.Ciphertext, threshold int) *rlwe.Ciphertext {
 	p := w.c.window
 	x := scaled{acc, 1}
-	w.addConstant(x, T-p.centre)
+	w.addConstant(x, T-w.c.centre(threshold))
 	x = w.rescale(x)
 	y := w.rescale(w.product(x, x))
 	z := w.product(y, y)
