@@ -258,14 +258,18 @@ func (c *cache) add(fresh []hidden) error {
 		return nil
 	}
 	slices.SortFunc(fresh, func(a, b hidden) int { return a.index.compare(b.index) })
-	return c.write(slices.Values(fresh))
+	name, err := c.write(slices.Values(fresh))
+	if err != nil {
+		return err
+	}
+	return c.open(name)
 }
 
-// write makes a segment of records that come in order, each time they are asked
-// for.
-func (c *cache) write(records iter.Seq[hidden]) error {
-	name := fmt.Sprintf("%s%08d", segmentPrefix, c.next)
-	_, err := writeBlob(filepath.Join(c.dir, name), func(w io.Writer) error {
+// write makes a segment, without opening it, of records that come in order each
+// time they are asked for.
+func (c *cache) write(records iter.Seq[hidden]) (name string, err error) {
+	name = fmt.Sprintf("%s%08d", segmentPrefix, c.next)
+	_, err = writeBlob(filepath.Join(c.dir, name), func(w io.Writer) error {
 		sum := sha256.New()
 		both := bufio.NewWriterSize(io.MultiWriter(w, sum), 64<<10)
 		n := uint64(0)
@@ -290,10 +294,10 @@ func (c *cache) write(records iter.Seq[hidden]) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
 	c.next++
-	return c.open(name)
+	return name, nil
 }
 
 // compact merges the segments once there are many, or the largest holds less
@@ -308,13 +312,19 @@ func (c *cache) compact() error {
 	if len(c.segments) < 2 || len(c.segments) <= maxSegments && 5*largest >= 4*all {
 		return nil
 	}
-	old := slices.Clone(c.segments)
-	if err := c.write(merged(old)); err != nil {
+	name, err := c.write(merged(c.segments))
+	if err != nil {
 		return err
 	}
-	c.segments = c.segments[len(old):]
+	// The old ones are given back first: their pages count as ours.
+	old := c.segments
+	if err := c.close(); err != nil {
+		return err
+	}
+	if err := c.open(name); err != nil {
+		return err
+	}
 	for _, s := range old {
-		s.close()
 		if err := os.Remove(filepath.Join(c.dir, s.name)); err != nil {
 			return err
 		}
