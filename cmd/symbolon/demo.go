@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/symbolon/symbolon/bench"
+	"github.com/symbolon/symbolon/keys"
 	"github.com/symbolon/symbolon/protocol"
 	"github.com/symbolon/symbolon/psi"
 )
@@ -40,8 +41,12 @@ const (
 // demoKeys is more match keys than people have on average.
 const demoKeys = 16
 
-// demoPassphrase protects keys that exist for a minute.
-const demoPassphrase = "a passphrase for the demo"
+// demoPassphrase protects keys that exist for a minute. Everybody knows it, so
+// that a low work factor costs nothing.
+const (
+	demoPassphrase = "a passphrase for the demo"
+	demoWorkFactor = keys.MinWorkFactor
+)
 
 // demoUsers are the operators, by the node's folder.
 var demoUsers = map[string]string{"north": "anna", "south": "sven"}
@@ -63,6 +68,7 @@ type demoResult struct {
 	Shared      int          `json:"shared"`
 	Mutual      *demoSession `json:"mutual"`
 	Cardinality *demoSession `json:"cardinality"`
+	Lookups     *demoLookups `json:"lookups"`
 	Wrong       int          `json:"wrong"`
 	Seconds     float64      `json:"seconds"`
 	Dir         string       `json:"dir,omitempty"`
@@ -137,6 +143,9 @@ func (d *demo) populate() error {
 	if err := p.WriteFiles(d.dir); err != nil {
 		return err
 	}
+	if err := d.writeMissing(); err != nil {
+		return err
+	}
 	d.line("Names of many origins, dates, documents, phones, e-mails; the two agencies write them differently.")
 	return nil
 }
@@ -157,7 +166,7 @@ func (d *demo) command(ctx context.Context, node string, args ...string) *exec.C
 	cmd := exec.CommandContext(ctx, d.self, append(args, "--dir", node)...)
 	cmd.Dir = d.dir
 	cmd.Env = append(os.Environ(), "SYMBOLON_PASSPHRASE="+demoPassphrase, "SYMBOLON_USER_PASSPHRASE="+demoPassphrase,
-		"SYMBOLON_USER="+demoUsers[filepath.Base(node)])
+		"SYMBOLON_USER="+demoUsers[filepath.Base(node)], fmt.Sprint("SYMBOLON_TEST_WORK_FACTOR=", demoWorkFactor))
 	return cmd
 }
 
@@ -206,17 +215,20 @@ type demoAgreement struct {
 	file string
 	mode psi.Mode
 	args []string
+	data string   // South's
+	more []string // flags of South's source
 	id   string
 }
 
 var demoAgreements = []*demoAgreement{
-	{file: "mutual.json", mode: psi.ModeMutual},
-	{file: "cardinality.json", mode: psi.ModeCardinality, args: []string{"--cardinality-rule", demoCardinalityRule}},
+	{file: "mutual.json", mode: psi.ModeMutual, data: bench.FileB},
+	{file: "cardinality.json", mode: psi.ModeCardinality, data: bench.FileB, args: []string{"--cardinality-rule", demoCardinalityRule}},
+	{file: "lookup.json", mode: psi.ModeLookup, data: demoMissingFile, args: demoLookupTerms(), more: []string{"--contact", demoContact}},
 }
 
-// agree drafts, signs, countersigns and brings in both agreements.
+// agree drafts, signs, countersigns and brings in the agreements.
 func (d *demo) agree() error {
-	d.head("They sign two agreements, and South says which data answers under them.")
+	d.head("They sign three agreements, and South says which data answers under them.")
 	for _, a := range demoAgreements {
 		path := filepath.Join(d.dir, a.file)
 		draft := append([]string{"agreement", "draft", "--peer", "south", "--out", path, "--modes", string(a.mode), "--rules", demoRules,
@@ -227,7 +239,7 @@ func (d *demo) agree() error {
 			args []string
 		}{{d.north, draft}, {d.north, []string{"agreement", "sign", path}},
 			{d.south, []string{"agreement", "countersign", path}}, {d.north, []string{"agreement", "import", path}},
-			{d.south, []string{"agreement", "source", path, "--data", filepath.Join(d.dir, bench.FileB)}}} {
+			{d.south, append([]string{"agreement", "source", path, "--data", filepath.Join(d.dir, a.data)}, a.more...)}} {
 			if _, err := d.symbolon(d.app.ctx, s.node, s.args...); err != nil {
 				return err
 			}
@@ -237,7 +249,11 @@ func (d *demo) agree() error {
 			return err
 		}
 		a.id = s.Agreement.Hex()
-		d.line("%.16s… %s, engine %s (%s)", a.id, a.mode, s.Agreement.Engine, s.Agreement.Security)
+		engine := fmt.Sprintf("engine %s (%s)", s.Agreement.Engine, s.Agreement.Security)
+		if a.mode == psi.ModeLookup {
+			engine = fmt.Sprintf("%d evaluations a minute", s.Agreement.Lookup.EvaluationsPerMinute)
+		}
+		d.line("%.16s… %s, %s", a.id, a.mode, engine)
 	}
 	return nil
 }
@@ -271,6 +287,9 @@ func (d *demo) match() (err error) {
 		return err
 	}
 	if err := d.cardinality(ctx); err != nil {
+		return err
+	}
+	if err := d.lookups(ctx); err != nil {
 		return err
 	}
 	if err := d.verifyLogs(ctx); err != nil {

@@ -146,7 +146,7 @@ func (r *readmeRun) carry(from string) {
 	if to == "" {
 		return
 	}
-	for _, name := range []string{from + ".pub", "agreement.json"} {
+	for _, name := range []string{from + ".pub", "agreement.json", "lookup.json"} {
 		raw, err := os.ReadFile(filepath.Join(r.dir, from, name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
@@ -177,7 +177,8 @@ func TestReadmeCommands(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"not one is wrong", "North learned", "South learned", "On the wire", "Both agencies' logs verify"} {
+	for _, want := range []string{"not one is wrong", "North learned", "South learned", "On the wire", "HIT by", "no hit", "refused: North has used its budget",
+		"Both agencies' logs verify"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the demo does not say %q:\n%s", want, out)
 		}
