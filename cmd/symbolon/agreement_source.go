@@ -20,6 +20,8 @@ type agreementSourceCmd struct {
 	Compartment string         `placeholder:"WORD" help:"The data's compartment; default the agreement's."`
 	Reference   string         `default:"source_ref" placeholder:"WHICH" help:"What the peer sees of a hit: source_ref or id."`
 	OnBadRow    records.Policy `default:"fail" placeholder:"POLICY" help:"What to do with a row that has a bad value: fail, skip, or keep it without the value."`
+	Contact     string         `placeholder:"TEXT" help:"Whom to call: a lookup that hits shows it beside the reference."`
+	Text        string         `placeholder:"TEXT" help:"Further text that a lookup that hits shows."`
 }
 
 // AfterApply is called by kong.
@@ -45,12 +47,16 @@ func (c *agreementSourceCmd) Run(app *App) error {
 	if err != nil {
 		return err
 	}
-	src := configSource{Agreement: a.Hex(), Compartment: c.Compartment, Data: c.Data, Mapping: c.Mapping, Reference: c.Reference, OnBadRow: c.OnBadRow}
+	src := configSource{Agreement: a.Hex(), Compartment: c.Compartment, Data: c.Data, Mapping: c.Mapping, Reference: c.Reference, OnBadRow: c.OnBadRow,
+		Contact: c.Contact, Text: c.Text}
 	if src.Compartment == "" {
 		src.Compartment = a.Compartment
 	}
 	if src.Compartment != a.Compartment {
 		return usagef("the data is of compartment %q, the agreement of %q", src.Compartment, a.Compartment)
+	}
+	if err := checkLabel(c.Contact, c.Text); err != nil {
+		return &usageError{err}
 	}
 	if _, err := openSource(src.Compartment, src.Data, src.Mapping, src.Reference, src.OnBadRow); err != nil {
 		return err

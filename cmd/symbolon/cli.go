@@ -32,6 +32,10 @@ type grammar struct {
 	Serve     serveCmd     `cmd:"" group:"node" help:"Run the node: answer peers until stopped."`
 	Agreement agreementCmd `cmd:"" group:"work" help:"Draft, sign, check and suspend agreements."`
 	Match     matchCmd     `cmd:"" group:"work" help:"Match records with a peer, or resume a session."`
+	Publish   publishCmd   `cmd:"" group:"work" help:"Publish a filter in which peers can look up people, or what has changed in it."`
+	Fetch     fetchCmd     `cmd:"" group:"work" help:"Fetch a peer's filter, or what has changed in it."`
+	Lookup    lookupCmd    `cmd:"" group:"work" help:"Look up one person, or a list, with a peer, in milliseconds."`
+	Standing  standingCmd  `cmd:"" group:"work" help:"Keep lists of people who are looked up again whenever the peer's filter changes."`
 	Sessions  sessionsCmd  `cmd:"" group:"work" help:"List sessions, show one, write its results."`
 	Approve   approveCmd   `cmd:"" group:"work" help:"Approve or reject a session that waits for an operator."`
 	Audit     auditCmd     `cmd:"" group:"work" help:"List, verify and export the audit log."`

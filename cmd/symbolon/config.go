@@ -25,6 +25,7 @@ type config struct {
 	OpsListen   string         `toml:"ops_listen"`
 	OpsPublic   bool           `toml:"ops_public"`
 	MaxSessions int            `toml:"max_sessions"`
+	MaxLookups  int            `toml:"max_lookups"`
 	Workers     int            `toml:"workers"`
 	LogLevel    string         `toml:"log_level"`
 	Grace       duration       `toml:"grace"`
@@ -47,6 +48,9 @@ type configSource struct {
 	Mapping     string         `toml:"mapping,omitempty" json:"mapping,omitempty"`
 	Reference   string         `toml:"reference,omitempty" json:"reference"`
 	OnBadRow    records.Policy `toml:"on_bad_row,omitempty" json:"on_bad_row"`
+	// Contact and Text stand in the labels of lookups.
+	Contact string `toml:"contact,omitempty" json:"contact,omitempty"`
+	Text    string `toml:"text,omitempty" json:"text,omitempty"`
 }
 
 // duration reads "90s" or "12h".
@@ -76,8 +80,10 @@ listen = %q
 ops_listen = %q
 # ops_public = false
 
-# Streams answered at once, and threads for cryptography (0: all processors).
+# Sessions and streams of lookups answered at once, and threads for cryptography
+# (0: all processors).
 # max_sessions = 8
+# max_lookups = 256
 # workers = 0
 
 # trace, debug, info, warn or error
@@ -103,6 +109,8 @@ ops_listen = %q
 # mapping = "people.toml"      # which column feeds which field; optional
 # reference = "source_ref"     # what a peer sees of a hit: source_ref or id
 # on_bad_row = "fail"          # fail, skip the row, or keep it without the value
+# contact = "+47 22 00 00 00"  # whom to call: a lookup that hits shows it, and
+# text = "ask for desk 4"      # this, beside the reference
 `
 
 // loadConfig reads and checks the node's configuration.
@@ -131,8 +139,13 @@ func parseConfig(text string) (*config, error) {
 	if _, err := zerolog.ParseLevel(c.LogLevel); err != nil {
 		return nil, fmt.Errorf("log_level %q is unknown", c.LogLevel)
 	}
-	if c.MaxSessions < 0 || c.MaxSessions > 1024 || c.Workers < 0 || c.Workers > 1024 {
-		return nil, errors.New("max_sessions and workers go from 0 (default) to 1024")
+	for _, n := range []struct {
+		name        string
+		value, most int
+	}{{"max_sessions", c.MaxSessions, 1024}, {"max_lookups", c.MaxLookups, 65536}, {"workers", c.Workers, 1024}} {
+		if n.value < 0 || n.value > n.most {
+			return nil, fmt.Errorf("%s goes from 0 (default) to %d", n.name, n.most)
+		}
 	}
 	for i, s := range c.Sources {
 		if err := s.check(); err != nil {
@@ -149,8 +162,28 @@ func (s *configSource) check() error {
 	if s.Compartment == "" || s.Data == "" {
 		return errors.New("compartment and data must be given")
 	}
+	if err := checkLabel(s.Contact, s.Text); err != nil {
+		return err
+	}
 	return checkReading(s.Reference, s.OnBadRow)
 }
+
+// checkLabel checks what goes into every label of a published filter.
+func checkLabel(contact, text string) error {
+	for _, l := range []struct{ name, value string }{{"contact", contact}, {"text", text}} {
+		if len(l.value) > maxLabel {
+			return fmt.Errorf("%s has %d bytes, want at most %d", l.name, len(l.value), maxLabel)
+		}
+		if clean(l.value) != l.value {
+			return fmt.Errorf("%s has characters that do not print", l.name)
+		}
+	}
+	return nil
+}
+
+// maxLabel is the most that a label of a lookup holds, reference, contact and
+// text together, in bytes.
+const maxLabel = 256
 
 // checkReading checks how a source is read; empty values are the defaults.
 func checkReading(reference string, policy records.Policy) error {

@@ -59,6 +59,8 @@ type errorView struct {
 	Hint     string `json:"hint,omitempty"`
 	Code     string `json:"code,omitempty"`
 	ExitCode int    `json:"exit_code"`
+	// RetryAfter is when a budget has room again, where that is the reason.
+	RetryAfter string `json:"retry_after,omitempty"`
 }
 
 // fail reports err on stderr and returns the exit code; nil is 0.
@@ -70,7 +72,7 @@ func (a *App) fail(err error) int {
 	if errors.As(err, &done) {
 		return int(done)
 	}
-	v := errorView{Error: err.Error(), Hint: hintFor(err), Code: codeFor(err), ExitCode: exitCode(err)}
+	v := errorView{Error: err.Error(), Hint: hintFor(err), Code: codeFor(err), ExitCode: exitCode(err), RetryAfter: stamp(retryAfter(err))}
 	if v.ExitCode == exitInterrupted {
 		v.Error = "interrupted"
 	}

@@ -6,10 +6,15 @@
 //	1    failed
 //	2    usage or configuration is wrong
 //	3    the session waits for approval; its id is printed
-//	4    refused: by the agreement, the peer, a cap or an operator's rights
+//	4    refused: by the agreement, the peer, a cap or an operator's rights; where
+//	     it helps to wait, the error says until when
 //	5    the peer can't be reached or the connection was cut: try again
 //	6    a signature, a log or a bundle does not verify
 //	130  interrupted
+//
+// A lookup exits with 0 whether it hits or not: what it found is in its output
+// (with_hits in JSON), and a script that only looked at the code could not tell
+// a hit from a failure.
 //
 // # JSON
 //
@@ -20,7 +25,8 @@
 //
 //	{"error": "...", "hint": "...", "code": "over-budget", "exit_code": 4}
 //
-// code is the session's code of package protocol, where there is one.
+// code is the session's code of package protocol, where there is one;
+// retry_after, where a budget is spent, is when it has room again.
 //
 // # One process a node
 //

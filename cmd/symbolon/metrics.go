@@ -19,6 +19,7 @@ type metrics struct {
 	items    *prometheus.CounterVec
 	bytes    *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	standing prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -30,10 +31,11 @@ func newMetrics() *metrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "symbolon_session_seconds", Help: "Duration of finished sessions.",
 			Buckets: prometheus.ExponentialBuckets(0.1, 3, 12)}, []string{"mode"}),
 	}
+	m.standing = prometheus.NewCounter(prometheus.CounterOpts{Name: "symbolon_standing_hits_total", Help: "New hits of standing lookups."})
 	version := prometheus.NewGauge(prometheus.GaugeOpts{Name: "symbolon_build_info", Help: "1, with the version.",
 		ConstLabels: prometheus.Labels{"version": buildVersion().Version, "commit": buildVersion().Commit}})
 	version.Set(1)
-	m.registry.MustRegister(m.sessions, m.items, m.bytes, m.seconds, version,
+	m.registry.MustRegister(m.sessions, m.items, m.bytes, m.seconds, m.standing, version,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

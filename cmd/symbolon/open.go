@@ -71,8 +71,8 @@ func (a *App) openNode(change func(*protocol.Options)) error {
 		return err
 	}
 	o := protocol.Options{
-		Identity: id, Store: a.store, Source: sourceFinder(a.dir), Logger: a.logger(),
-		Timeouts: c.timeouts(), MaxSessions: c.MaxSessions, Workers: c.Workers, Rand: rand.Reader,
+		Identity: id, Store: a.store, Dir: a.dir, Source: sourceFinder(a.dir), Logger: a.logger(),
+		Timeouts: c.timeouts(), MaxSessions: c.MaxSessions, MaxLookups: c.MaxLookups, Workers: c.Workers, Rand: rand.Reader,
 	}
 	if change != nil {
 		change(&o)

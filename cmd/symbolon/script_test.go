@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"json":     jsonValue,
 			"serve":    serveNode,
 			"status":   status,
+			"until":    untilOutput,
 		},
 	})
 }
@@ -79,6 +81,22 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("%s did not appear", args[0])
+		}
+	}
+}
+
+// until PATTERN COMMAND... runs a command again and again until its standard
+// output matches.
+func untilOutput(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%q did not appear in the output of %q", args[0], args[1:])
 		}
 	}
 }

@@ -49,6 +49,7 @@ func (c *serveCmd) Run(app *App) error {
 	m := newMetrics()
 	err = app.openNode(func(o *protocol.Options) {
 		o.Logger, o.MaxSessions, o.Workers, o.Observe = log, cfg.MaxSessions, cfg.Workers, m.observe
+		o.OnStanding = func(protocol.StandingHit) { m.standing.Inc() }
 	})
 	if err != nil {
 		return err
@@ -137,6 +138,7 @@ func (s *service) run(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error { s.sweep(ctx); return nil })
+	g.Go(func() error { return s.tend(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
 		s.stop()
@@ -197,6 +199,14 @@ func (s *service) stop() {
 	if s.ops != nil {
 		s.ops.Close()
 	}
+}
+
+// tend keeps what was published and what is looked up by itself current.
+func (s *service) tend(ctx context.Context) error {
+	if err := s.app.node.Tend(ctx); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("tending filters: %w", err)
+	}
+	return nil
 }
 
 // sweep erases what has expired, at once and every hour.

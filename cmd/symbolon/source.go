@@ -51,7 +51,9 @@ func (c *config) source(dir, agreement string) (protocol.Source, error) {
 		}
 		return filepath.Join(dir, path)
 	}
-	return openSource(found.Compartment, at(found.Data), at(found.Mapping), found.Reference, found.OnBadRow)
+	src, err := openSource(found.Compartment, at(found.Data), at(found.Mapping), found.Reference, found.OnBadRow)
+	src.Contact, src.Text = found.Contact, found.Text
+	return src, err
 }
 
 // dataFlags are the flags by which a command names records.
