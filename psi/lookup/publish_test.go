@@ -390,3 +390,67 @@ func TestPaddedCount(t *testing.T) {
 		t.Errorf("a million is padded to %d", got)
 	}
 }
+
+// Deltas are kept as long as they are worth it, and no longer: who is behind
+// them fetches the whole filter.
+func TestTooFarBehind(t *testing.T) {
+	m := newModel(t, modes()["plain"])
+	for range 500 {
+		m.person(3)
+	}
+	m.publish()
+	far, near := m.mirror(), m.mirror()
+	m.fetch(far)
+	for {
+		m.person(1)
+		s := m.publish()
+		total := int64(0)
+		for _, d := range s.Manifest.Deltas {
+			total += d.Bytes
+		}
+		if 2*total > s.Manifest.Filter.Bytes {
+			t.Fatalf("deltas of %d bytes for a filter of %d", total, s.Manifest.Filter.Bytes)
+		}
+		if n := len(s.Manifest.Deltas); n > 0 && s.Manifest.Deltas[0].From > 2 {
+			break
+		} else if n == 2 {
+			m.fetch(near)
+		}
+		if s.Manifest.Serial > maxDeltas+2 {
+			t.Fatal("no delta is ever given up")
+		}
+	}
+	deltas := 0
+	for _, f := range names(t, m.dir) {
+		if _, ok := serialOf(f, namedDelta); ok {
+			deltas++
+		}
+	}
+	p := m.serve()
+	if kept := len(p.Manifest.Deltas); deltas < kept || deltas > kept+1 {
+		t.Errorf("%d deltas are on disk, %d in the manifest", deltas, kept)
+	}
+	for name, tt := range map[string]struct {
+		to      *Mirror
+		byDelta bool
+	}{"far": {far, false}, "near": {near, true}} {
+		f, err := tt.to.Begin(p.Signed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.ByDelta() != tt.byDelta {
+			t.Errorf("%s: by delta is %v", name, f.ByDelta())
+		}
+		feed(t, f, p)
+		u, err := f.Finish(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.check(u.Filter)
+		// The person who came last is new to both, one of the first to neither.
+		if last, first := m.seed(fmt.Sprint("key ", m.nextKey)), m.seed("key 1"); !u.Added(last) || u.Added(first) {
+			t.Errorf("%s: the last key is new: %v, the first: %v", name, u.Added(last), u.Added(first))
+		}
+		u.Close()
+	}
+}
