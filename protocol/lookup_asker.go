@@ -151,6 +151,10 @@ func (l *Lookups) begin(ctx context.Context) error {
 		if l.current, err = l.n.openSeen(l.r.a, seen); err == nil || l.req.NoFetch {
 			return err
 		}
+		var stale *Error
+		if errors.As(err, &stale) {
+			break
+		}
 		// What is on the disk is damaged: the peer has it whole.
 		l.n.Logger.Warn().Str("agreement", short(l.r.a.Hex())).Str("reason", err.Error()).Msg("the filter does not open: it is fetched again")
 		if err := l.n.dropOld(l.r.a, seen.Epoch+1); err != nil {
@@ -176,6 +180,9 @@ func (n *Node) openSeen(a *Agreement, seen store.Seen) (*openFilter, error) {
 	if !ok || string(signed.Manifest) != string(seen.Manifest) {
 		return nil, fmt.Errorf("the filter on the disk is not version %d.%d", seen.Epoch, seen.Serial)
 	}
+	if err := m.ValidAt(n.Now(), a.ClockTolerance()); err != nil {
+		return nil, refuse(CodeManifest, "%w", err)
+	}
 	public, err := hex.DecodeString(m.PublicKey)
 	if err != nil {
 		return nil, err
@@ -184,8 +191,10 @@ func (n *Node) openSeen(a *Agreement, seen store.Seen) (*openFilter, error) {
 	if f.key, err = voprf.ParsePublicKey(voprf.ModeVOPRF, public); err != nil {
 		return nil, refuse(CodeManifest, "%w", err)
 	}
-	f.filter, err = mirror.Open()
-	return f, err
+	if f.filter, err = mirror.Open(); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // refresh fetches a newer version than the one given, unless another goroutine

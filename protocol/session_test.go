@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"go.uber.org/goleak"
 
 	"github.com/symbolon/symbolon/internal/audit"
 	"github.com/symbolon/symbolon/internal/records"
@@ -21,8 +20,6 @@ import (
 	"github.com/symbolon/symbolon/keys"
 	"github.com/symbolon/symbolon/psi"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // agency is a node with its operators and its data.
 type agency struct {
