@@ -370,6 +370,7 @@ func (p *publisher) input(epoch uint32) lookup.Input {
 	hasher := params.Hasher()
 	return lookup.Input{
 		Records: p.index.Records(),
+		Count:   p.index.Len(),
 		Items: func(yield func(lookup.Item, []uint32) error) error {
 			var owners []uint32
 			for i := range p.index.Len() {

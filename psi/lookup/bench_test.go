@@ -40,6 +40,7 @@ func benchInput(lo, hi, keysEach int) Input {
 			}
 			return nil
 		},
+		Count:   hi - lo,
 		Records: (hi-lo)/keysEach + 1,
 		Record: func(n int) (string, Label, error) {
 			return fmt.Sprint(lo/keysEach + n), Label{Reference: fmt.Sprint("case ", lo/keysEach+n)}, nil

@@ -365,8 +365,10 @@ type keyed struct {
 	ord uint32
 }
 
-// sortKeyed sorts by number, on all processors: numbers are uniform below 2^u,
-// so that their first bits cut them evenly.
+func (k keyed) compare(f fingerprint) int { return k.key.compare(f) }
+
+// sortKeyed sorts by number, on all processors and in place: numbers are uniform
+// below 2^u, so that their first bits cut them evenly.
 func sortKeyed(ctx context.Context, workers int, all []keyed, u uint) error {
 	const parts = 256
 	var ends [parts + 1]int
@@ -377,15 +379,19 @@ func sortKeyed(ctx context.Context, workers int, all []keyed, u uint) error {
 	for i := range parts {
 		ends[i+1] += ends[i]
 	}
+	// Each swap brings one to its part (McIlroy, Bostic, McIlroy, Engineering
+	// radix sort, Computing Systems 1993, Section 4).
 	at := ends
-	sorted := make([]keyed, len(all))
-	for i := range all {
-		p := part(&all[i])
-		sorted[at[p]] = all[i]
-		at[p]++
+	for p := range parts {
+		for at[p] < ends[p+1] {
+			k := &all[at[p]]
+			q := part(k)
+			*k, all[at[q]] = all[at[q]], *k
+			at[q]++
+		}
 	}
-	err := parallel.For(ctx, workers, parts, func(p int) error {
-		slices.SortFunc(sorted[ends[p]:ends[p+1]], func(a, b keyed) int {
+	return parallel.For(ctx, workers, parts, func(p int) error {
+		slices.SortFunc(all[ends[p]:ends[p+1]], func(a, b keyed) int {
 			if c := a.key.compare(b.key); c != 0 {
 				return c
 			}
@@ -393,6 +399,4 @@ func sortKeyed(ctx context.Context, workers int, all []keyed, u uint) error {
 		})
 		return nil
 	})
-	copy(all, sorted)
-	return err
 }

@@ -39,6 +39,8 @@ type Input struct {
 	// records, which yield keeps no longer than the call; without labels they
 	// may be nil. An error of yield ends the walk and is returned.
 	Items func(yield func(item Item, records []uint32) error) error
+	// Count, if not 0, says about how many items there are, which saves memory.
+	Count int
 	// Records are numbered from 0 to Records-1.
 	Records int
 	// Record returns a record's label, and an id by which the record is known

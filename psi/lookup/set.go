@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"math/bits"
 )
 
@@ -332,10 +333,10 @@ func (w *setWriter) finish() ([]byte, error) {
 	return w.b, nil
 }
 
-// encodeSet returns the set of sorted numbers.
-func encodeSet(numbers []fingerprint, u uint) ([]byte, error) {
-	w := newSetWriter(len(numbers), u)
-	for _, f := range numbers {
+// encodeSet returns the set of n sorted numbers.
+func encodeSet(n int, numbers iter.Seq[fingerprint], u uint) ([]byte, error) {
+	w := newSetWriter(n, u)
+	for f := range numbers {
 		if err := w.add(f); err != nil {
 			return nil, err
 		}

@@ -25,6 +25,10 @@ func randomNumbers(rng *rand.Rand, n int, u uint) []fingerprint {
 	return out
 }
 
+func encode(numbers []fingerprint, u uint) ([]byte, error) {
+	return encodeSet(len(numbers), slices.Values(numbers), u)
+}
+
 func TestSetAgainstMap(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, tt := range []struct {
@@ -36,7 +40,7 @@ func TestSetAgainstMap(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%d of %d bits", tt.n, tt.u), func(t *testing.T) {
 			numbers := randomNumbers(rng, tt.n, tt.u)
-			b, err := encodeSet(numbers, tt.u)
+			b, err := encode(numbers, tt.u)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +91,7 @@ func TestSetRefusesDisorder(t *testing.T) {
 	for name, numbers := range map[string][]fingerprint{
 		"falling": {number(5), number(4)}, "twice": {number(5), number(5)}, "too long": {number(5), number(1 << 10)},
 	} {
-		if _, err := encodeSet(numbers, 10); err == nil {
+		if _, err := encode(numbers, 10); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -99,7 +103,7 @@ func TestSetIsCanonical(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	const n, u = 300, 21
 	numbers := randomNumbers(rng, n, u)
-	good, err := encodeSet(numbers, u)
+	good, err := encode(numbers, u)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +135,7 @@ func reencodes(t *testing.T, b []byte, n int, u uint) bool {
 		}
 		numbers = append(numbers, f)
 	}
-	again, err := encodeSet(numbers, u)
+	again, err := encode(numbers, u)
 	if err != nil || !bytes.Equal(again, b) {
 		t.Fatalf("an accepted set encodes otherwise: %v", err)
 	}
@@ -141,7 +145,7 @@ func reencodes(t *testing.T, b []byte, n int, u uint) bool {
 func FuzzSet(f *testing.F) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	for _, n := range []int{0, 1, 5, 64, 300} {
-		b, err := encodeSet(randomNumbers(rng, n, 30), 30)
+		b, err := encode(randomNumbers(rng, n, 30), 30)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -164,7 +168,7 @@ func TestSetLoad(t *testing.T) {
 	for i := range 200 {
 		numbers = append(numbers, number(1<<20+i<<10))
 	}
-	b, err := encodeSet(numbers, 40)
+	b, err := encode(numbers, 40)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +281,7 @@ func BenchmarkTable(b *testing.B) {
 		return fingerprint{h >> 61, h * h}
 	}
 	b.Run("elias-fano", func(b *testing.B) {
-		e, err := encodeSet(numbers, u)
+		e, err := encode(numbers, u)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -299,13 +303,13 @@ func BenchmarkTable(b *testing.B) {
 	})
 	b.Run("encode", func(b *testing.B) {
 		for range b.N {
-			if _, err := encodeSet(numbers, u); err != nil {
+			if _, err := encode(numbers, u); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
 	b.Run("check", func(b *testing.B) {
-		e, err := encodeSet(numbers, u)
+		e, err := encode(numbers, u)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -144,6 +144,7 @@ func (s *staging) open(t *Terms) error {
 func (s *staging) walk() error {
 	batch := make([]Item, 0, walkBatch)
 	s.known = slices.Clone(s.cache.segments)
+	s.items = make([]keyed, 0, min(max(s.in.Count, 0)+walkBatch, MaxTableKeys))
 	err := s.in.Items(func(item Item, records []uint32) error {
 		if len(s.items)+len(batch) == MaxTableKeys {
 			return fmt.Errorf("lookup: more than %d items", MaxTableKeys)
@@ -292,8 +293,10 @@ func (s *staging) sort() error {
 
 // diff finds what has come, gone and changed since the book was written.
 func (s *staging) diff() error {
-	var added, relabelled []keyed
+	var relabelled []keyed
 	var removed []index
+	// Room for all that can come, dummies too.
+	added := make([]keyed, 0, s.countAdded()+s.slots-len(s.items))
 	i, j := 0, 0
 	for i < len(s.items) || j < s.book.count() {
 		switch {
@@ -328,6 +331,20 @@ func (s *staging) diff() error {
 		s.change.removed = append(s.change.removed, k.key)
 	}
 	return s.swapDummies()
+}
+
+// countAdded returns the number of items that the book lacks.
+func (s *staging) countAdded() int {
+	n, j := 0, 0
+	for i := range s.items {
+		for j < s.book.count() && s.book.index(j).less(s.items[i].key) {
+			j++
+		}
+		if j == s.book.count() || s.book.index(j) != s.items[i].key {
+			n++
+		}
+	}
+	return n
 }
 
 // fingerprints replaces indices by fingerprints, and sorts by them.
@@ -456,7 +473,7 @@ func (s *staging) drawDummies(n int) ([]fingerprint, error) {
 		}
 		for b := buf; len(b) > 0 && len(out) < n; b = b[16:] {
 			f := fingerprintOf(b, s.keyer.bits)
-			_, there := slices.BinarySearchFunc(s.change.added, f, func(k keyed, f fingerprint) int { return k.key.compare(f) })
+			_, there := slices.BinarySearchFunc(s.change.added, f, keyed.compare)
 			if !there && s.old != nil {
 				_, there = s.old.table.find(f)
 			}

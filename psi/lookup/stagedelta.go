@@ -3,6 +3,7 @@ package lookup
 import (
 	"errors"
 	"io"
+	"iter"
 	"slices"
 )
 
@@ -19,11 +20,7 @@ func (s *staging) writeDelta(path string, serial uint64) (Blob, error) {
 	if s.old != nil {
 		c.oldKeys, c.oldRows = s.old.header.keys, s.old.rows
 	}
-	added := make([]fingerprint, len(s.change.added))
-	for i, k := range s.change.added {
-		added[i] = k.key
-	}
-	relabelled, err := s.newRanks(removed, added)
+	relabelled, err := s.newRanks(removed)
 	if err != nil {
 		return Blob{}, err
 	}
@@ -39,8 +36,15 @@ func (s *staging) writeDelta(path string, serial uint64) (Blob, error) {
 			return err
 		}
 		shapes := c.sets()
-		for i, numbers := range [][]fingerprint{removed, added, relabelled, rewritten} {
-			b, err := encodeSet(numbers, shapes[i].u)
+		added := func(yield func(fingerprint) bool) {
+			for _, k := range s.change.added {
+				if !yield(k.key) {
+					return
+				}
+			}
+		}
+		for i, numbers := range []iter.Seq[fingerprint]{slices.Values(removed), added, slices.Values(relabelled), slices.Values(rewritten)} {
+			b, err := encodeSet(shapes[i].n, numbers, shapes[i].u)
 			if err != nil {
 				return err
 			}
@@ -85,7 +89,7 @@ func (s *staging) oldRanks(list []fingerprint) ([]fingerprint, error) {
 
 // newRanks returns the ranks in the new table of the keys with other entries:
 // those in the old one, shifted by what has gone and come before.
-func (s *staging) newRanks(removed, added []fingerprint) ([]fingerprint, error) {
+func (s *staging) newRanks(removed []fingerprint) ([]fingerprint, error) {
 	list := make([]fingerprint, len(s.change.relabelled))
 	for i, k := range s.change.relabelled {
 		list[i] = k.key
@@ -96,7 +100,7 @@ func (s *staging) newRanks(removed, added []fingerprint) ([]fingerprint, error) 
 	}
 	for i := range ranks {
 		gone, _ := slices.BinarySearchFunc(removed, ranks[i], fingerprint.compare)
-		come, _ := slices.BinarySearchFunc(added, list[i], fingerprint.compare)
+		come, _ := slices.BinarySearchFunc(s.change.added, list[i], keyed.compare)
 		ranks[i] = number(int(ranks[i].lo) - gone + come)
 	}
 	return ranks, nil
