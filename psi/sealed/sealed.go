@@ -117,6 +117,11 @@ func (p Params) Security() (logModulus float64, limit int, err error) {
 	return c.LogQP(), map[int]int{11: 54, 12: 109, 13: 218, 14: 438}[p.shape().LogN], nil
 }
 
+// FloodMargin returns how many bits the flooding of answers stands over the
+// bound on an honest answer's noise: 40 in use. Measured noise is five bits
+// lower; see SECURITY.md.
+func (p Params) FloodMargin() float64 { return p.shape().FloodMargin() }
+
 // Scope binds messages and indexes to an agreement, by its identifier, and an
 // epoch of it.
 type Scope struct {

@@ -145,13 +145,14 @@ func (w *Worker) check(rotated []*rlwe.Ciphertext, st *stream) ([checksUsed]*rlw
 		r.Add(sum.Value[0], turned.Value[0], sum.Value[0])
 		r.Add(sum.Value[1], turned.Value[1], sum.Value[1])
 	}
-	sum = w.rescale(sum)
-	out := [checksUsed]*rlwe.Ciphertext{sum.Ciphertext}
+	// Rotated before the last division, none has more noise than its own.
+	out := [checksUsed]*rlwe.Ciphertext{w.rescale(clone(sum)).Ciphertext}
 	for k := 1; k < checksUsed; k++ {
-		out[k] = c.newCiphertext(finalLimbs)
-		if err := w.eval.Automorphism(sum.Ciphertext, c.galois(k), out[k]); err != nil {
+		turned := scaled{c.newCiphertext(limbs(sum.Ciphertext)), sum.scale}
+		if err := w.eval.Automorphism(sum.Ciphertext, c.galois(k), turned.Ciphertext); err != nil {
 			return out, err
 		}
+		out[k] = w.rescale(turned).Ciphertext
 	}
 	return out, nil
 }

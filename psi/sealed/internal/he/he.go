@@ -34,12 +34,12 @@ const T = 65537
 // and give no security.
 const LogN = 14
 
-// LimbBits is the bit length of every prime. Below 2^31, products of two
+// LimbBits bounds the bit length of every prime. Below 2^31, products of two
 // residues can be summed lazily in 64 bits.
 const LimbBits = 31
 
-// primes are the largest primes under 2^31 that are 1 mod 2^15. Q takes its
-// limbs from the front, P from the back.
+// primes are the largest primes under 2^31 that are 1 mod 2^15: Q's limbs, from
+// the front, and P's, from the back.
 var primes = [...]uint64{
 	0x7ffe0001, 0x7ff80001, 0x7fee8001, 0x7fea0001, 0x7fe90001, 0x7fd98001, 0x7fd88001,
 	0x7fd70001, 0x7fd20001, 0x7fd08001, 0x7fcb0001, 0x7fbd0001, 0x7fb90001, 0x7fb40001,
@@ -82,9 +82,9 @@ func (s Shape) Dimension() int { return s.Groups * s.Symbols }
 // Limbs is the number of primes of Q.
 func (s Shape) Limbs() int { return 1 + s.Depth() + finalLimbs }
 
-// SpecialLimbs is the number of primes of P, which key switching divides by.
-// It is half of Q's, so that key switching has two digits.
-func (s Shape) SpecialLimbs() int { return (s.Limbs() + 1) / 2 }
+// SpecialLimbs is the number of primes of P, which key switching divides by. Its
+// digits are of as many limbs.
+func (s Shape) SpecialLimbs() int { return 4 }
 
 // Babies is the number of rotations of the query that are kept.
 func (s Shape) Babies() int { return min(64, s.Dimension()) }

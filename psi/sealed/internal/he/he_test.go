@@ -6,8 +6,6 @@ import (
 	"testing"
 )
 
-func testShape(logN int) Shape { return Shape{LogN: logN, Groups: 64, Symbols: 8, Threshold: 49} }
-
 type fixture struct {
 	c    *Context
 	sk   *SecretKey

@@ -19,8 +19,8 @@ type SecretKey struct {
 
 // NewSecretKey derives the key from a secret seed. It draws again while the sum
 // of absolute coefficients is over 0.7·N (expected: two thirds) or the largest
-// absolute value at a root of X^N+1 is over SecretNorm: both bounds are what
-// the noise bounds of answers stand on, and nearly every key keeps them.
+// absolute value at a root of X^N+1 is over SecretNorm, which one draw in six
+// or so keeps: the noise bounds of answers stand on both.
 func (c *Context) NewSecretKey(seed Seed) *SecretKey {
 	st := newStream(seed)
 	sk := &SecretKey{s: make(small, c.N()), full: c.ringQP(c.Limbs()).NewPoly()}
@@ -41,10 +41,10 @@ func (c *Context) NewSecretKey(seed Seed) *SecretKey {
 	return sk
 }
 
-// SecretNorm bounds an honest key at every root of X^N+1: 3.5 times the root
-// of its expected square, 366 for N = 16384.
-func (c *Context) SecretNorm() float64 {
-	return 3.5 * math.Sqrt(float64(c.N())*2/3)
+// SecretNorm bounds an honest key at every root of X^N+1: 2.9 times the root
+// of its expected square, 303 for N = 16384.
+func (s Shape) SecretNorm() float64 {
+	return 2.9 * math.Sqrt(float64(s.N())*2/3)
 }
 
 // keySpec says which evaluation key stands where in a keys message.
@@ -53,19 +53,15 @@ type keySpec struct {
 	limbs  int
 }
 
-// keySpecs lists the evaluation keys: relinearisation, the query's rotations in
-// three levels of four, the step between groups of diagonals, and, at few
-// limbs, the rotations by which the check sums all slots.
+// keySpecs lists the evaluation keys: relinearisation, the query's rotations by
+// powers of two, the step between groups of diagonals, and, at few limbs, the
+// rotations by which the check sums all slots.
 func (c *Context) keySpecs() []keySpec {
 	specs := []keySpec{{0, c.Limbs() - 1}}
 	have := map[int]bool{}
-	for _, k := range c.babySteps() {
+	for k := 1; k < c.Babies() || k == c.Babies() && c.Giants() > 1; k *= 2 {
 		specs = append(specs, keySpec{c.galois(k), c.Limbs()})
 		have[k] = true
-	}
-	if c.Giants() > 1 && !have[c.Babies()] {
-		specs = append(specs, keySpec{c.galois(c.Babies()), c.Limbs()})
-		have[c.Babies()] = true
 	}
 	for k := checkClasses; k < c.N()/2; k *= 2 {
 		if !have[k] {
@@ -73,18 +69,6 @@ func (c *Context) keySpecs() []keySpec {
 		}
 	}
 	return append(specs, keySpec{c.galoisSwap(), finalLimbs + 1})
-}
-
-// babySteps are the rotations with keys of their own, from which the others
-// follow in at most three steps.
-func (c *Context) babySteps() []int {
-	var steps []int
-	for k := 1; k < c.Babies(); k *= 4 {
-		for i := 1; i < 4 && i*k < c.Babies(); i++ {
-			steps = append(steps, i*k)
-		}
-	}
-	return steps
 }
 
 // digits is the number of digits of a key with the given limbs.

@@ -47,11 +47,12 @@ func (s *stream) u64() uint64 { return binary.LittleEndian.Uint64(s.next(8)) }
 // seed returns a seed for another stream.
 func (s *stream) seed() Seed { return Seed(s.next(32)) }
 
-// uniform fills dst with uniform residues mod q, which has LimbBits bits.
+// uniform fills dst with uniform residues mod q, which has at most LimbBits bits.
 func (s *stream) uniform(dst []uint64, q uint64) {
+	shift := 32 - bits.Len64(q)
 	for i := range dst {
 		for {
-			v := uint64(s.u32() >> (32 - LimbBits))
+			v := uint64(s.u32() >> shift)
 			if v < q {
 				dst[i] = v
 				break
@@ -92,16 +93,16 @@ func (s *stream) ternary(p small) {
 	}
 }
 
-// NoiseBound bounds the coefficients of fresh noise.
-const NoiseBound = 21
+// freshNoise bounds the coefficients of fresh noise.
+const freshNoise = 21
 
-// noise fills p with centred binomial noise of parameter NoiseBound: variance
+// noise fills p with centred binomial noise of parameter freshNoise: variance
 // 10.5, standard deviation 3.24, over the 3.2 of the homomorphic encryption
 // standard, and never outside the bound.
 func (s *stream) noise(p small) {
 	for i := range p {
 		v := s.u64()
-		p[i] = int8(bits.OnesCount64(v&(1<<NoiseBound-1)) - bits.OnesCount64(v>>32&(1<<NoiseBound-1)))
+		p[i] = int8(bits.OnesCount64(v&(1<<freshNoise-1)) - bits.OnesCount64(v>>32&(1<<freshNoise-1)))
 	}
 }
 

@@ -2,6 +2,7 @@ package he
 
 import (
 	"context"
+	"math/bits"
 	"sync"
 	"time"
 
@@ -31,27 +32,34 @@ func (k *Keys) Prepare(ctx context.Context, q *Query, seed Seed, workers int, st
 	cts[0] = q.ct
 	p.store(0, q.ct)
 	pool := newPool(c)
-	// A rotation costs the decomposition of its source and a product with the
-	// key; each source is decomposed once for its three rotations.
-	for step := 1; step < n; step *= 4 {
-		jobs := min(step, n)
-		last := step*4 >= n
-		if last {
-			jobs++ // the check runs beside the last level
+	// A rotation costs the decomposition of its source and a product with a key.
+	// Rotation i is the source of i + 2^k for each 2^k over i, and decomposed
+	// once: half of them are sources. Those with as many bits set are made side
+	// by side, the check once its rotations are there.
+	for ones := 0; ; ones++ {
+		var sources []int
+		for i := range n / 2 {
+			if bits.OnesCount(uint(i)) == ones {
+				sources = append(sources, i)
+			}
 		}
-		err := parallel.For(ctx, workers, jobs, func(i int) error {
+		if len(sources) == 0 {
+			return p, nil
+		}
+		extra := 0
+		if ones == 2 {
+			extra = 1
+		}
+		err := parallel.For(ctx, workers, extra+len(sources), func(i int) error {
 			w := pool.get()
 			defer pool.put(w)
 			w.Use(k)
-			if last {
-				if i == 0 {
-					return p.runCheck(w, cts, seed, stages)
-				}
-				i--
+			if i < extra {
+				return p.runCheck(w, cts, seed, stages)
 			}
 			defer stages.add(StageRotate, time.Now())
-			return w.rotations(cts, i, step, func(at int, ct *rlwe.Ciphertext) {
-				if !last || at < checkClasses {
+			return w.rotations(cts, sources[i-extra], func(at int, ct *rlwe.Ciphertext) {
+				if at < n/2 {
 					cts[at] = ct.CopyNew()
 				}
 				p.store(at, ct)
@@ -61,7 +69,6 @@ func (k *Keys) Prepare(ctx context.Context, q *Query, seed Seed, workers int, st
 			return nil, err
 		}
 	}
-	return p, nil
 }
 
 func (p *Prepared) runCheck(w *Worker, cts []*rlwe.Ciphertext, seed Seed, stages *Stages) (err error) {
@@ -70,23 +77,19 @@ func (p *Prepared) runCheck(w *Worker, cts []*rlwe.Ciphertext, seed Seed, stages
 	return err
 }
 
-// rotations computes the rotations of cts[from] by one, two and three steps and
-// hands each over before the next overwrites it.
-func (w *Worker) rotations(cts []*rlwe.Ciphertext, from, step int, use func(at int, ct *rlwe.Ciphertext)) error {
+// rotations computes the rotations of cts[from] by the powers of two over from
+// and hands each over before the next overwrites it.
+func (w *Worker) rotations(cts []*rlwe.Ciphertext, from int, use func(at int, ct *rlwe.Ciphertext)) error {
 	c := w.c
 	src := cts[from]
 	level := c.Limbs() - 1
-	decomposed := w.eval.BuffDecompQP
+	decomposed := w.eval.BuffDecompQP[:c.digits(c.Limbs())]
 	w.eval.DecomposeNTT(level, c.SpecialLimbs()-1, c.SpecialLimbs(), src.Value[1], true, decomposed)
-	for i := 1; i < 4; i++ {
-		at := from + i*step
-		if at >= len(cts) {
-			break
-		}
-		if err := w.eval.AutomorphismHoisted(level, src, decomposed[:c.digits(c.Limbs())], c.galois(i*step), w.spare); err != nil {
+	for step := 1 << bits.Len(uint(from)); step < len(cts); step *= 2 {
+		if err := w.eval.AutomorphismHoisted(level, src, decomposed, c.galois(step), w.spare); err != nil {
 			return err
 		}
-		use(at, w.spare)
+		use(from+step, w.spare)
 	}
 	return nil
 }
