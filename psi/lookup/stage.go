@@ -16,7 +16,10 @@ const (
 	// evaluateBatch is the number of items that a worker evaluates at a time.
 	evaluateBatch = 4096
 	// walkBatch is the number of items looked up in the cache at a time.
-	walkBatch = 1 << 14
+	walkBatch = 1 << 16
+	// walkPiece is the number that a worker looks up at a time, in the order of
+	// the cache.
+	walkPiece = 1 << 13
 	// dummyOrd stands for a dummy where an item's number is.
 	dummyOrd = ^uint32(0)
 )
@@ -194,13 +197,18 @@ func (s *staging) take(batch []Item) error {
 	first := len(s.items)
 	s.items = slices.Grow(s.items, len(batch))[:first+len(batch)]
 	missing := make([]bool, len(batch))
-	err := parallel.Ranges(s.ctx, s.opts.Workers, len(batch), 1024, func(lo, hi int) error {
+	err := parallel.Ranges(s.ctx, s.opts.Workers, len(batch), walkPiece, func(lo, hi int) error {
 		h := s.keys.hider()
 		for i := lo; i < hi; i++ {
-			x := h.indexOf(&batch[i])
-			s.items[first+i] = keyed{x, uint32(first + i)}
-			_, ok := findIn(s.known, x)
-			missing[i] = !ok
+			s.items[first+i] = keyed{h.indexOf(&batch[i]), uint32(first + i)}
+		}
+		piece := slices.Clone(s.items[first+lo : first+hi])
+		if len(s.known) > 0 {
+			slices.SortFunc(piece, func(a, b keyed) int { return a.key.compare(b.key) })
+		}
+		for _, k := range piece {
+			_, ok := findIn(s.known, k.key)
+			missing[int(k.ord)-first] = !ok
 		}
 		return nil
 	})
