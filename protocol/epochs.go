@@ -143,27 +143,41 @@ func (n *Node) loadEpoch(id epochID) (*ownEpoch, error) {
 	if row.State == store.EpochEnded {
 		return nil, refuseRequest(CodeEpoch, "epoch %d has ended", id.epoch)
 	}
+	e := &ownEpoch{row: row}
+	if e.key, e.secret, err = n.readSecret(id); err != nil {
+		return nil, fmt.Errorf("epoch %d: %w", id.epoch, err)
+	}
+	if string(e.key.Public().Bytes()) != string(row.PublicKey) {
+		return nil, fmt.Errorf("epoch %d: %w: it is not the one that was published", id.epoch, errSecretLost)
+	}
+	s.epochs[id] = e
+	return e, nil
+}
+
+// errSecretLost: an epoch's secret is not there or does not open, and never will.
+var errSecretLost = errors.New("the epoch's secret is lost")
+
+// readSecret opens the stored secret of an epoch.
+func (n *Node) readSecret(id epochID) (*voprf.PrivateKey, []byte, error) {
 	sealed, err := os.ReadFile(n.secretPath(id))
+	if isNotExist(err) {
+		return nil, nil, fmt.Errorf("%w: %w", errSecretLost, err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("secret of epoch %d: %w", id.epoch, err)
+		return nil, nil, err
 	}
 	plain, err := n.open(sealed, id.String())
 	if err != nil {
-		return nil, fmt.Errorf("secret of epoch %d: %w", id.epoch, err)
+		return nil, nil, fmt.Errorf("%w: %w", errSecretLost, err)
 	}
 	if len(plain) != voprf.KeySize+lookup.SecretSize {
-		return nil, fmt.Errorf("secret of epoch %d has %d bytes", id.epoch, len(plain))
+		return nil, nil, fmt.Errorf("%w: it has %d bytes", errSecretLost, len(plain))
 	}
 	key, err := voprf.ParsePrivateKey(voprf.ModeVOPRF, plain[:voprf.KeySize])
 	if err != nil {
-		return nil, fmt.Errorf("secret of epoch %d: %w", id.epoch, err)
+		return nil, nil, fmt.Errorf("%w: %w", errSecretLost, err)
 	}
-	if string(key.Public().Bytes()) != string(row.PublicKey) {
-		return nil, fmt.Errorf("secret of epoch %d is not the one that was published", id.epoch)
-	}
-	e := &ownEpoch{row: row, key: key, secret: plain[voprf.KeySize:]}
-	s.epochs[id] = e
-	return e, nil
+	return key, plain[voprf.KeySize:], nil
 }
 
 // answeringEpoch returns an epoch of ours that answers now.
@@ -172,8 +186,8 @@ func (n *Node) answeringEpoch(a *Agreement, epoch uint32) (*ownEpoch, error) {
 		return nil, errNoDir
 	}
 	e, err := n.loadEpoch(epochID{a.Hex(), epoch})
-	if errors.Is(err, store.ErrNotFound) || isNotExist(err) {
-		return nil, refuseRequest(CodeEpoch, "epoch %d is none of ours", epoch)
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, errSecretLost) {
+		return nil, refuseRequest(CodeEpoch, "epoch %d is none of ours: %w", epoch, err)
 	}
 	if err != nil {
 		return nil, err

@@ -15,7 +15,8 @@ type Source struct {
 	Compartment string
 	// ReferenceID labels a record with its id instead of its source reference.
 	ReferenceID bool
-	// Contact and Text stand in every label of a lookup, beside the reference.
+	// Contact and Text stand in the label of a lookup, beside the reference, where
+	// the record has none of its own.
 	Contact, Text string
 	Records       *records.Source
 	Read          records.ReadOptions

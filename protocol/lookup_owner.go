@@ -248,6 +248,11 @@ func (s *answerer) chunk(m *wirepb.ChunkQuery) (*wirepb.Frame, error) {
 	if p == nil || p.Manifest.Epoch != m.Epoch || p.Manifest.Serial != m.Serial {
 		return nil, refuseRequest(CodeNotPublished, "version %d.%d is not the one whose manifest was asked for", m.Epoch, m.Serial)
 	}
+	if retry, ok := s.n.lookups.serve(s.a.Hex(), s.n.Now(), lookup.ChunkSize, p.Manifest.Filter.Bytes); !ok {
+		no := refuseRequest(CodeBusy, "the peer has fetched filters again and again")
+		no.why.RetryAfter = retry
+		return nil, no
+	}
 	payload, err := p.Chunk(m.From, int(m.Chunk))
 	if errors.Is(err, lookup.ErrNoChunk) {
 		return nil, refuse(CodeMessage, "%w", err)

@@ -17,6 +17,8 @@ type lookupState struct {
 	epochs map[epochID]*ownEpoch
 	newest map[string]version   // agreement -> what we serve
 	tries  map[string]time.Time // agreement -> when the schedule last looked for changes
+	rests  map[string]time.Time // agreement -> until when it rests after a failure
+	served map[string]*allowance
 }
 
 func (s *lookupState) init(workers int) {
@@ -29,6 +31,8 @@ func (s *lookupState) init(workers int) {
 	s.epochs = map[epochID]*ownEpoch{}
 	s.newest = map[string]version{}
 	s.tries = map[string]time.Time{}
+	s.rests = map[string]time.Time{}
+	s.served = map[string]*allowance{}
 }
 
 // headsDue reports whether log heads are to be exchanged again, and counts on
@@ -64,4 +68,36 @@ func (s *lookupState) lock(ctx context.Context, what string) (unlock func(), err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// allowance bounds the bytes of files that a peer fetches under an agreement.
+type allowance struct {
+	began time.Time
+	bytes int64
+}
+
+// An honest peer fetches a filter once an epoch and a delta a version. So many
+// whole filters an hour, and so many bytes where filters are small, leave room
+// for broken connections and lost disks.
+const (
+	servedFilters = 8
+	servedBytes   = 256 << 20
+	servedEvery   = time.Hour
+)
+
+// serve counts bytes of files that are to be sent, or returns when there is room
+// for them again.
+func (s *lookupState) serve(agreement string, now time.Time, n, filter int64) (retry time.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.served[agreement]
+	if a == nil || now.Sub(a.began) >= servedEvery {
+		a = &allowance{began: now}
+		s.served[agreement] = a
+	}
+	if a.bytes+n > servedFilters*filter+servedBytes {
+		return a.began.Add(servedEvery), false
+	}
+	a.bytes += n
+	return time.Time{}, true
 }

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -128,7 +129,7 @@ type publisher struct {
 	ctx   context.Context
 	epoch *ownEpoch
 	index *records.Index
-	label func(record uint32) string
+	label func(record uint32) lookup.Label
 	cpu   atomic.Int64 // nanoseconds spent on outputs
 	total float64      // CPU seconds of a rotation of all agreements
 }
@@ -144,14 +145,16 @@ func (p *publisher) recover() error {
 			continue
 		}
 		e, err := p.n.loadEpoch(epochID{p.a.Hex(), row.Epoch})
-		if err != nil {
-			// Without its secret an epoch is over, whatever the reason.
+		if errors.Is(err, errSecretLost) {
 			p.n.Logger.Warn().Str("agreement", short(p.a.Hex())).Uint32("epoch", row.Epoch).Str("reason", err.Error()).
-				Msg("the epoch's secret is lost: a new epoch begins")
+				Msg("a new epoch begins")
 			if err := p.n.endEpoch(p.a, row); err != nil {
 				return err
 			}
 			continue
+		}
+		if err != nil {
+			return err
 		}
 		if err := p.recoverVersion(e, row); err != nil {
 			return err
@@ -230,12 +233,17 @@ func (p *publisher) load() error {
 		return err
 	}
 	in := &input{index: index, referenceID: src.ReferenceID}
-	p.index, p.label = index, in.label
+	p.index = index
+	p.label = func(record uint32) lookup.Label {
+		contact, note := index.Notes(record)
+		return lookup.Label{Reference: in.label(record), Contact: cmp.Or(contact, src.Contact), Text: cmp.Or(note, src.Text)}
+	}
 	if p.a.Labels == nil {
 		return nil
 	}
 	for i := range index.Records() {
-		if n := len(in.label(uint32(i))) + len(src.Contact) + len(src.Text); n > p.a.Labels.Bytes {
+		l := p.label(uint32(i))
+		if n := len(l.Reference) + len(l.Contact) + len(l.Text); n > p.a.Labels.Bytes {
 			return refuse(CodeRefused, "source %s: record %d has a reference, contact and text of %d bytes, the agreement allows %d",
 				src.Records.Name(), i+1, n, p.a.Labels.Bytes)
 		}
@@ -383,7 +391,7 @@ func (p *publisher) input(epoch uint32) lookup.Input {
 			return nil
 		},
 		Record: func(n int) (string, lookup.Label, error) {
-			return p.index.ID(uint32(n)), lookup.Label{Reference: p.label(uint32(n)), Contact: p.req.Source.Contact, Text: p.req.Source.Text}, nil
+			return p.index.ID(uint32(n)), p.label(uint32(n)), nil
 		},
 	}
 }

@@ -54,8 +54,9 @@ func (n *Node) TendOnce(ctx context.Context) error {
 			continue
 		}
 		what := "agreement " + short(row.ID) + ": "
-		// Secrets are destroyed whatever becomes of the agreement.
-		if err := n.sweepEpochs(a); err != nil {
+		// Secrets are destroyed whatever becomes of the agreement. A publication
+		// under way has an epoch that is not whole yet.
+		if err := n.sweepEpochs(ctx, a); err != nil {
 			errs = append(errs, fmt.Errorf(what+"%w", err))
 		}
 		if row.State != store.AgreementInForce {
@@ -71,7 +72,12 @@ func (n *Node) TendOnce(ctx context.Context) error {
 
 // sweepEpochs ends the epochs whose time is over, and finishes what a crash left
 // of the end of others.
-func (n *Node) sweepEpochs(a *Agreement) error {
+func (n *Node) sweepEpochs(ctx context.Context, a *Agreement) error {
+	unlock, err := n.lookups.lock(ctx, "publish "+a.Hex())
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	_, until, err := a.Validity()
 	if err != nil {
 		return err
@@ -84,7 +90,16 @@ func (n *Node) sweepEpochs(a *Agreement) error {
 			_, filter := os.Stat(n.ownPath(id))
 			return secret == nil || filter == nil
 		}
-		return now.After(until) || e.State != store.EpochBuilding && !now.Before(e.AnswersUntil)
+		if now.After(until) || e.State != store.EpochBuilding && !now.Before(e.AnswersUntil) {
+			return true
+		}
+		// An epoch whose secret does not open, for instance after a rotation of
+		// the identity, can't answer any more: the next begins.
+		_, err := n.loadEpoch(epochID{e.Agreement, e.Epoch})
+		if err != nil {
+			n.Logger.Warn().Str("agreement", short(e.Agreement)).Uint32("epoch", e.Epoch).Str("reason", err.Error()).Msg("the epoch does not open")
+		}
+		return errors.Is(err, errSecretLost)
 	})
 }
 
@@ -94,7 +109,7 @@ func (n *Node) tendPublication(ctx context.Context, a *Agreement) error {
 		return nil
 	}
 	due, rotate, err := n.publicationDue(a)
-	if err != nil || !due {
+	if err != nil || !due || n.Now().Before(n.lookups.restsUntil(a.Hex())) {
 		return err
 	}
 	src, err := n.Source(a.Hex())
@@ -106,6 +121,7 @@ func (n *Node) tendPublication(ctx context.Context, a *Agreement) error {
 	}
 	p, err := n.Publish(ctx, PublishRequest{Agreement: a.Hex(), Source: src})
 	if err != nil {
+		n.lookups.rest(a.Hex(), n.Now().Add(restAfterFailure))
 		return err
 	}
 	n.lookups.tried(a.Hex(), n.Now())
@@ -149,6 +165,23 @@ func (n *Node) publicationDue(a *Agreement) (due, rotate bool, err error) {
 	}
 	// The last epoch has ended and none follows: its records should be served.
 	return true, true, nil
+}
+
+// restAfterFailure is how long the schedule rests after a publication that
+// failed: reading a large source takes its time.
+const restAfterFailure = 10 * time.Minute
+
+// rest and restsUntil remember that a publication has failed.
+func (s *lookupState) rest(agreement string, until time.Time) {
+	s.mu.Lock()
+	s.rests[agreement] = until
+	s.mu.Unlock()
+}
+
+func (s *lookupState) restsUntil(agreement string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rests[agreement]
 }
 
 // tried and lastTry remember when the schedule last looked for changes, so that

@@ -87,6 +87,8 @@ func newBinder(m *Mapping, c *Columns, at map[string]int) *binder {
 	}
 	feed(c.Sex, (*binder).feedSex)
 	feed(c.SourceRef, func(_ *binder, r *Record, _, v string) { r.SourceRef = v })
+	feed(c.Contact, func(_ *binder, r *Record, _, v string) { r.Contact = joined(r.Contact, v) })
+	feed(c.Note, func(_ *binder, r *Record, _, v string) { r.Note = joined(r.Note, v) })
 	feed(c.Group, func(_ *binder, r *Record, _, v string) { r.Group = v })
 	for i, col := range c.DocumentNo {
 		d := docStep{number: slot(col), typ: -1, country: -1}
@@ -99,6 +101,14 @@ func newBinder(m *Mapping, c *Columns, at map[string]int) *binder {
 		b.docs = append(b.docs, d)
 	}
 	return b
+}
+
+// joined puts several values of a cell back together.
+func joined(have, v string) string {
+	if have == "" {
+		return v
+	}
+	return have + "; " + v
 }
 
 // fill reads one row into r. It returns the bad values, which are left out of

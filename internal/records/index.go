@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Index holds the distinct match keys of a set of records, and which records
@@ -28,6 +29,7 @@ type Index struct {
 	table   []uint32
 	seed    maphash.Seed
 	byID    map[string]uint8
+	notes   map[uint32][2]string // contact and note, of records that have any
 	traits  []traits
 	scratch []Key
 	cut     int
@@ -70,6 +72,12 @@ func (x *Index) add(r *Record, keys []Key, cut bool) error {
 	x.ids.add(r.ID)
 	x.refs.add(r.SourceRef)
 	x.traits = append(x.traits, traitsOf(r))
+	if r.Contact != "" || r.Note != "" {
+		if x.notes == nil {
+			x.notes = map[uint32][2]string{}
+		}
+		x.notes[rec] = [2]string{strings.Clone(r.Contact), strings.Clone(r.Note)}
+	}
 	for _, k := range keys {
 		i := x.intern(x.byID[k.Rule], k.Value)
 		x.record = append(x.record, rec)
@@ -160,6 +168,12 @@ func (x *Index) ID(record uint32) string { return x.ids.at(int(record)) }
 
 // SourceRef returns the reference of a record, which may be empty.
 func (x *Index) SourceRef(record uint32) string { return x.refs.at(int(record)) }
+
+// Notes returns the contact and the note of a record, which may be empty.
+func (x *Index) Notes(record uint32) (contact, note string) {
+	n := x.notes[record]
+	return n[0], n[1]
+}
 
 // Postings returns the number of pairs of a record and a key.
 func (x *Index) Postings() int { return len(x.record) }

@@ -64,6 +64,10 @@ type Columns struct {
 	Sex       columnList `toml:"sex"`
 	SourceRef columnList `toml:"source_ref"`
 	Group     columnList `toml:"group"`
+	// Contact and Note travel with SourceRef to a peer whose lookup hits the
+	// record. No header is taken for them by itself.
+	Contact columnList `toml:"contact"`
+	Note    columnList `toml:"note"`
 	// Identifiers maps a type of identifier to its columns.
 	Identifiers map[string]columnList `toml:"identifiers"`
 }
@@ -191,6 +195,7 @@ func (c *Columns) fields() []fieldColumns {
 		{"document_type", c.DocumentType}, {"document_number", c.DocumentNo}, {"document_country", c.DocumentState},
 		{"passport", c.Passport}, {"national_id", c.NationalID}, {"mrz", c.MRZ}, {"phone", c.Phone}, {"email", c.Email},
 		{"sex", c.Sex}, {"source_ref", c.SourceRef}, {"group", c.Group},
+		{"contact", c.Contact}, {"note", c.Note},
 	}
 	for _, typ := range sortedKeys(c.Identifiers) {
 		fs = append(fs, fieldColumns{"identifiers." + typ, c.Identifiers[typ]})

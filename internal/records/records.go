@@ -43,6 +43,8 @@ type Record struct {
 	// SourceRef is the reference that a peer is given for a hit, where the
 	// mode gives one.
 	SourceRef string
+	// Contact and Note go with it in a lookup: whom to call, and what to know.
+	Contact, Note string
 	// Group is a free category for breakdowns of an evaluation.
 	Group string
 }

@@ -149,7 +149,7 @@ func TestStandingLists(t *testing.T) {
 			return err
 		}))
 	}
-	n, err := s.ExpireStandingHits(t0.Add(2 * time.Hour))
+	n, err := s.ExpireResults(t0.Add(2 * time.Hour))
 	must(t, err)
 	hits, err := s.StandingHits(l.ID)
 	must(t, err)

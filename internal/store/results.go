@@ -102,9 +102,9 @@ func (r Reader) Results(session string) ([]Hit, error) {
 	}, `SELECT local_id, rules, peer_reference, flags, bits FROM hits WHERE session = ? ORDER BY n`, session)
 }
 
-// ExpireResults deletes the hits whose retention has ended and returns of how
-// many sessions. Their bytes are overwritten in the database and its log before
-// it returns.
+// ExpireResults deletes the hits whose retention has ended, those of standing
+// lists too, and returns of how many sessions and lists. Their bytes are
+// overwritten in the database and its log before it returns.
 func (s *Store) ExpireResults(now time.Time) (int64, error) {
 	return s.expire(func(tx *Tx) (int64, error) {
 		const due = `results_expire > 0 AND results_expire <= ? AND results_expired = 0`
@@ -113,7 +113,12 @@ func (s *Store) ExpireResults(now time.Time) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		return tx.exec("expiring results", `UPDATE sessions SET results_expired = 1 WHERE `+due, millis(now))
+		n, err := tx.exec("expiring results", `UPDATE sessions SET results_expired = 1 WHERE `+due, millis(now))
+		if err != nil {
+			return 0, err
+		}
+		standing, err := tx.expireStandingHits(now)
+		return n + standing, err
 	})
 }
 

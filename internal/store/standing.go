@@ -121,11 +121,14 @@ func (tx *Tx) ChargeStanding(agreement, listID string, epoch uint32, serial uint
 	return n == 1, err
 }
 
-// ExpireStandingHits erases the hits whose retention has ended and returns how
-// many; their digests stay, so that they are not reported again.
-func (s *Store) ExpireStandingHits(now time.Time) (int64, error) {
-	return s.expire(func(tx *Tx) (int64, error) {
-		return tx.exec("expiring standing hits", `UPDATE standing_hits SET hit = NULL, local_id = ''
-			WHERE expires > 0 AND expires <= ? AND hit IS NOT NULL`, millis(now))
-	})
+// expireStandingHits erases the hits whose retention has ended and returns of how
+// many lists; their digests stay, so that they are not reported again.
+func (tx *Tx) expireStandingHits(now time.Time) (lists int64, err error) {
+	const due = `expires > 0 AND expires <= ? AND hit IS NOT NULL`
+	err = tx.q.QueryRow(`SELECT count(DISTINCT list) FROM standing_hits WHERE `+due, millis(now)).Scan(&lists)
+	if err != nil {
+		return 0, wrap("standing hits", err)
+	}
+	_, err = tx.exec("expiring standing hits", `UPDATE standing_hits SET hit = NULL, local_id = '' WHERE `+due, millis(now))
+	return lists, err
 }
