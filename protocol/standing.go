@@ -26,8 +26,8 @@ import (
 
 // A standing lookup is a list of people who are looked up again whenever the
 // peer's filter changes. Their keys are evaluated once an epoch; against a later
-// version of its filter, what was added is tested here, which the peer could not
-// see. It is declared all the same: the peer logs the list and charges its
+// version of its filter, those of which it says something else are tested here,
+// which the peer could not see. It is declared all the same: the peer logs the list and charges its
 // evaluations once a version.
 
 // StandingRequest asks for a standing lookup.

@@ -16,8 +16,8 @@ import (
 
 // RunStanding fetches the peer's newest filter and tests a standing lookup
 // against what is new: in a new epoch everybody on the list is evaluated anew,
-// otherwise only who is new on it; the others are tested against what the filter
-// gained. Where the budget ends, what was done stays, and the next run goes on.
+// otherwise only who is new on it; the others are tested where the filter
+// says something else than before. Where the budget ends, what was done stays, and the next run goes on.
 func (n *Node) RunStanding(ctx context.Context, id string, progress func(Progress)) (*StandingRun, error) {
 	row, err := n.Store.FindStandingList(id)
 	if err != nil {
@@ -255,7 +255,7 @@ func (s *standingRun) save(people []listed) error {
 }
 
 // test tests who was evaluated now against the whole filter, and the others
-// against what came in since the version they were tested against.
+// where the filter says something else since the version they were tested against.
 func (s *standingRun) test(people []listed, fresh map[int]bool) error {
 	tested := version{s.list.Epoch, s.list.Serial}
 	byDelta := s.update != nil && tested == s.before && tested.epoch == s.filter.epoch
@@ -267,7 +267,12 @@ func (s *standingRun) test(people []listed, fresh map[int]bool) error {
 		news := fresh[i] || !byDelta
 		for j, k := range p.Keys {
 			seeds[j] = s.seeds.Seeds[s.item(k)]
-			news = news || s.update.Added(seeds[j])
+			if !news {
+				var err error
+				if news, err = s.update.Changed(seeds[j]); err != nil {
+					return err
+				}
+			}
 		}
 		if !news {
 			continue

@@ -152,6 +152,22 @@ func TestStanding(t *testing.T) {
 	verifyLog(t, south)
 }
 
+// A further record of the peer's behind keys that were there is news too.
+func TestStandingSeesFurtherRecords(t *testing.T) {
+	t.Parallel()
+	north, south, agreement := lookupPair(t, nil)
+	s, _ := north.standing(t, agreement, 70, 73)
+	if run := north.runStanding(t, s.ID); len(run.New) != 3 {
+		t.Fatalf("the first run gives %+v", run)
+	}
+	south.setData(t, people("s", 20, 80)+strings.ReplaceAll(person("s", 71), "s-71", "t-71"))
+	must(t, south.publish(agreement))
+	run := north.runStanding(t, s.ID)
+	if len(run.New) != 1 || run.New[0].ID != "w-71" || run.New[0].Reference != "REF-t-71" {
+		t.Errorf("with a further record %+v", run)
+	}
+}
+
 // A run that the budget cuts short goes on where it stopped.
 func TestStandingOverBudget(t *testing.T) {
 	t.Parallel()

@@ -188,12 +188,6 @@ func (d *Delta) Close() error {
 	return errors.Join(err, d.file.Close())
 }
 
-// Added reports whether the delta added the seed's key to the filter.
-func (d *Delta) Added(s Seed) bool {
-	_, ok := d.added.find(d.keys.fingerprint(s))
-	return ok
-}
-
 // base reports why a delta doesn't apply to a filter; nil stands for the empty
 // filter before serial 1.
 func (d *Delta) base(old *Filter) error {

@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 )
 
 const namedPart = "part-"
@@ -322,14 +322,44 @@ type Update struct {
 	deltas []*Delta
 }
 
-// Added reports whether the filter holds the seed's key and did not before. After
-// deltas, only they are looked at first; in the first filter of an epoch, all
-// keys are new.
-func (u *Update) Added(s Seed) bool {
-	if len(u.deltas) > 0 && !slices.ContainsFunc(u.deltas, func(d *Delta) bool { return d.Added(s) }) {
-		return false
+// Changed reports whether the filter may say more of the seed's key than before:
+// it has gained the key, the key's entry is another, or a row to which that leads
+// is. In the first filter of an epoch all is new. An error is one of reading a
+// file.
+func (u *Update) Changed(s Seed) (bool, error) {
+	rank, ok := u.Filter.find(s)
+	if !ok || u.old == nil {
+		return ok, nil
 	}
-	return u.Filter.Has(s) && (u.old == nil || !u.old.Has(s))
+	was, ok := u.old.find(s)
+	if !ok || u.Filter.label == nil {
+		return !ok, nil
+	}
+	l := u.Filter.label
+	entry, same, err := u.sameBox(u.Filter.entryAt(rank), u.old.entryAt(was), l.EntryLen())
+	if err != nil || !same {
+		return !same, err
+	}
+	for _, slot := range l.OpenEntry(entry, u.Filter.keys.labelKey(s), l.entryAD).Slots {
+		row := int(slot.Row)
+		if row >= u.old.rows {
+			return true, nil
+		}
+		_, same, err := u.sameBox(u.Filter.rowAt(row), u.old.rowAt(row), l.RowLen())
+		if err != nil || !same {
+			return !same, err
+		}
+	}
+	return false, nil
+}
+
+// sameBox returns a box of the filter, and whether the old filter has the same.
+func (u *Update) sameBox(at, was int64, size int) (now []byte, same bool, err error) {
+	if now, err = u.Filter.box(at, size); err != nil {
+		return nil, false, err
+	}
+	before, err := u.old.box(was, size)
+	return now, bytes.Equal(now, before), err
 }
 
 // Close gives the files back.

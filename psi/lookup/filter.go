@@ -117,23 +117,26 @@ func (f *Filter) Serial() uint64 { return f.serial }
 // Has reports whether the filter holds the seed's key. It holds any other key
 // with probability 2^(FalsePositive)/MaxKeys of its manifest.
 func (f *Filter) Has(s Seed) bool {
-	_, ok := f.table.find(f.keys.fingerprint(s))
+	_, ok := f.find(s)
 	return ok
 }
+
+// find returns the rank of the seed's key.
+func (f *Filter) find(s Seed) (rank int, ok bool) { return f.table.find(f.keys.fingerprint(s)) }
 
 // Test returns what the filter says of the seed's key, and whether it holds it.
 // An error is one of reading the file.
 func (f *Filter) Test(s Seed) (Hit, bool, error) {
-	rank, ok := f.table.find(f.keys.fingerprint(s))
+	rank, ok := f.find(s)
 	if !ok {
 		return Hit{}, false, nil
 	}
 	if f.label == nil {
 		return Hit{}, true, nil
 	}
-	box := make([]byte, f.label.EntryLen())
-	if _, err := f.file.ReadAt(box, f.entryAt(rank)); err != nil {
-		return Hit{}, true, fmt.Errorf("lookup: reading an entry: %w", err)
+	box, err := f.box(f.entryAt(rank), f.label.EntryLen())
+	if err != nil {
+		return Hit{}, true, err
 	}
 	entry := f.label.OpenEntry(box, f.keys.labelKey(s), f.label.entryAD)
 	hit := Hit{More: entry.More, Broken: entry.Broken}
@@ -154,9 +157,9 @@ func (f *Filter) Test(s Seed) (Hit, bool, error) {
 
 // row opens the label to which a slot points.
 func (f *Filter) row(slot psi.LabelSlot) (Label, bool, error) {
-	box := make([]byte, f.label.RowLen())
-	if _, err := f.file.ReadAt(box, f.rowAt(int(slot.Row))); err != nil {
-		return Label{}, false, fmt.Errorf("lookup: reading a row: %w", err)
+	box, err := f.box(f.rowAt(int(slot.Row)), f.label.RowLen())
+	if err != nil {
+		return Label{}, false, err
 	}
 	b, ok := f.label.OpenRow(box, slot.Key, f.label.atRow(slot.Row))
 	if !ok {
@@ -164,4 +167,13 @@ func (f *Filter) row(slot psi.LabelSlot) (Label, bool, error) {
 	}
 	l, ok := decodeLabel(b)
 	return l, ok, nil
+}
+
+// box reads an entry or a row.
+func (f *Filter) box(at int64, size int) ([]byte, error) {
+	b := make([]byte, size)
+	if _, err := f.file.ReadAt(b, at); err != nil {
+		return nil, fmt.Errorf("lookup: reading an entry or a row: %w", err)
+	}
+	return b, nil
 }

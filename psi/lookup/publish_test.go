@@ -35,7 +35,7 @@ func TestPublishAndFetch(t *testing.T) {
 		u := m.fetch(to)
 		m.check(u.Filter)
 		for k := range m.keys {
-			if !u.Added(m.seed(k)) {
+			if !changed(t, u, m.seed(k)) {
 				t.Fatal("a key of the first serial is not new")
 			}
 		}
@@ -64,6 +64,54 @@ func TestPublishAndFetch(t *testing.T) {
 
 // Several askers follow an owner whose data changes at random, by deltas, by
 // several at once, or not at all until the end: all have the owner's filter.
+func changed(t *testing.T, u *Update, s Seed) bool {
+	t.Helper()
+	c, err := u.Changed(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// hitOf is what a filter says of a key.
+func hitOf(t *testing.T, f *Filter, s Seed) string {
+	t.Helper()
+	h, ok, err := f.Test(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(ok, h.More, h.Broken, h.Labels)
+}
+
+// Changed sees a key that comes, a further record behind a key, another label of a
+// record, and the other keys of a record that has gained one; nothing else.
+func TestChanged(t *testing.T) {
+	m := newModel(t, testParams())
+	m.people[1], m.people[2], m.people[3] = Label{Reference: "one"}, Label{Reference: "two"}, Label{Reference: "three"}
+	m.keys["a"], m.keys["b"], m.keys["c"] = []int{1}, []int{2}, []int{3}
+	m.publish()
+	to := m.mirror()
+	m.fetch(to)
+	m.keys["a"], m.keys["d"] = []int{1, 3}, []int{2}
+	m.people[2] = Label{Reference: "two", Text: "again"}
+	m.publish()
+	u := m.fetch(to)
+	m.people[4], m.keys["e"] = Label{Reference: "four"}, []int{4}
+	m.publish()
+	v := m.fetch(to)
+	m.people[1] = Label{Reference: "first"}
+	m.publish()
+	w := m.fetch(to)
+	for k, want := range map[string][3]bool{
+		"a": {true, false, true}, "b": {true, false, false}, "c": {true, false, false},
+		"d": {true, false, false}, "e": {false, true, false}, "x": {},
+	} {
+		if got := [3]bool{changed(t, u, m.seed(k)), changed(t, v, m.seed(k)), changed(t, w, m.seed(k))}; got != want {
+			t.Errorf("%s changed %v, want %v", k, got, want)
+		}
+	}
+}
+
 func TestDeltas(t *testing.T) {
 	eachMode(t, func(t *testing.T, p Params) {
 		m := newModel(t, p)
@@ -74,7 +122,7 @@ func TestDeltas(t *testing.T) {
 		always, sometimes := m.mirror(), m.mirror()
 		m.fetch(always)
 		m.fetch(sometimes)
-		deltas := 0
+		deltas, stayed := 0, 0
 		for i := range 12 {
 			before := map[string]bool{}
 			for k := range m.keys {
@@ -91,8 +139,12 @@ func TestDeltas(t *testing.T) {
 				deltas++
 			}
 			for k := range m.keys {
-				if u.Added(m.seed(k)) == before[k] {
-					t.Fatalf("serial %d: %s, there before %v, added %v", s.Manifest.Serial, k, before[k], !before[k])
+				got := changed(t, u, m.seed(k))
+				if was, is := hitOf(t, u.old, m.seed(k)), hitOf(t, u.Filter, m.seed(k)); !got && was != is || got && before[k] && !p.Labelled() {
+					t.Fatalf("serial %d: %s says %s after %s, changed %v", s.Manifest.Serial, k, is, was, got)
+				}
+				if !got {
+					stayed++
 				}
 			}
 			sameFile(t, fileOf(m.dir, namedFilter, s.Manifest.Serial), fileOf(always.dir, namedFilter, s.Manifest.Serial))
@@ -102,8 +154,8 @@ func TestDeltas(t *testing.T) {
 				sameFile(t, fileOf(m.dir, namedFilter, s.Manifest.Serial), fileOf(sometimes.dir, namedFilter, s.Manifest.Serial))
 			}
 		}
-		if deltas < 10 {
-			t.Errorf("%d of 12 fetches were deltas", deltas)
+		if deltas < 10 || stayed < 6*len(m.keys) {
+			t.Errorf("%d of 12 fetches were deltas, and left %d keys alone", deltas, stayed)
 		}
 		// A fresh publisher of the same data publishes the same contents.
 		fresh := newModel(t, p)
@@ -448,8 +500,8 @@ func TestTooFarBehind(t *testing.T) {
 		}
 		m.check(u.Filter)
 		// The person who came last is new to both, one of the first to neither.
-		if last, first := m.seed(fmt.Sprint("key ", m.nextKey)), m.seed("key 1"); !u.Added(last) || u.Added(first) {
-			t.Errorf("%s: the last key is new: %v, the first: %v", name, u.Added(last), u.Added(first))
+		if last, first := m.seed(fmt.Sprint("key ", m.nextKey)), m.seed("key 1"); !changed(t, u, last) || changed(t, u, first) {
+			t.Errorf("%s: the last key is new: %v, the first: %v", name, changed(t, u, last), changed(t, u, first))
 		}
 		u.Close()
 	}
