@@ -238,9 +238,9 @@ func TestKilled(t *testing.T) {
 	owner, asker := t.TempDir(), t.TempDir()
 	crowd(t, owner, 0).publish()
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
-	last := uint64(0)
-	for i := range 8 {
-		killed(t, 50*time.Millisecond+time.Duration(rng.IntN(150))*time.Millisecond, "owner", 1+5*i, owner, asker)
+	last := uint64(1) // the step that follows, too
+	for range 8 {
+		killed(t, 50*time.Millisecond+time.Duration(rng.IntN(150))*time.Millisecond, "owner", int(last), owner, asker)
 		p := verified(t, owner)
 		if p.Manifest.Serial < last {
 			t.Fatalf("serial %d after %d", p.Manifest.Serial, last)
@@ -261,7 +261,7 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m := crowd(t, owner, 50)
+	m := crowd(t, owner, int(last))
 	m.publish()
 	to, err := OpenMirror(asker, bigParams())
 	if err != nil {
