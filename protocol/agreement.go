@@ -60,7 +60,9 @@ type Agreement struct {
 	// Labels, if present, open the sender's reference for a hit.
 	Labels *Labels `json:"labels,omitempty"`
 	// Lookup is the clause for mode lookup.
-	Lookup      *Lookup  `json:"lookup,omitempty"`
+	Lookup *Lookup `json:"lookup,omitempty"`
+	// Search is the clause for mode search.
+	Search      *Search  `json:"search,omitempty"`
 	Caps        Caps     `json:"caps"`
 	NotifyOnHit string   `json:"notify_on_hit"`
 	Approval    Approval `json:"approval"`
@@ -254,7 +256,7 @@ func (a *Agreement) RoleOf(p Party, proposes bool) psi.Role {
 
 // Validate checks every clause and reports the first that is wrong.
 func (a *Agreement) Validate() error {
-	for _, check := range []func() error{a.validateParties, a.validateModes, a.validateRules, a.validateLimits, a.validateLookup} {
+	for _, check := range []func() error{a.validateParties, a.validateModes, a.validateRules, a.validateLimits, a.validateLookup, a.validateSearch} {
 		if err := check(); err != nil {
 			return fmt.Errorf("agreement: %w", err)
 		}
@@ -311,7 +313,7 @@ func (a *Agreement) validateModes() error {
 	}
 	for i, m := range a.Modes {
 		switch m {
-		case psi.ModeIntersection, psi.ModeMutual, psi.ModeCardinality, psi.ModeLookup:
+		case psi.ModeIntersection, psi.ModeMutual, psi.ModeCardinality, psi.ModeLookup, psi.ModeSearch:
 		default:
 			return fmt.Errorf("mode %q is unknown", m)
 		}

@@ -40,7 +40,7 @@ func DefaultLookup() *Lookup {
 const maxLookupLabel = 256
 
 // immediate are the modes that are answered at once, without a session.
-var immediate = []psi.Mode{psi.ModeLookup}
+var immediate = []psi.Mode{psi.ModeLookup, psi.ModeSearch}
 
 // SessionModes returns the modes of the agreement that run as sessions.
 func (a *Agreement) SessionModes() []psi.Mode {

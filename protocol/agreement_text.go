@@ -49,6 +49,9 @@ func (a *Agreement) WriteText(w io.Writer) error {
 	if a.Lookup != nil {
 		a.lookupText(p)
 	}
+	if a.Search != nil {
+		a.searchText(p)
+	}
 	if len(a.SessionModes()) > 0 {
 		p.line("Engine", fmt.Sprintf("%s, %s", a.Engine, a.Security))
 	}
@@ -86,6 +89,8 @@ func (a *Agreement) modeText(m psi.Mode) string {
 		return "intersection: the receiver learns which of its records the sender also knows; the sender learns nothing"
 	case psi.ModeMutual:
 		return "mutual: the receiver learns which of its records the sender also knows, and the sender which of its own were hit"
+	case psi.ModeSearch:
+		return fmt.Sprintf("search: %s for people who resemble one person, under encryption, and learns which slots do; the one asked learns that, when and how often it was asked, not about whom nor with what outcome", a.asksText())
 	case psi.ModeLookup:
 		return fmt.Sprintf("lookup: %s about single people, and learns hit or no hit; the one asked learns that, when and how often it was asked, not about whom nor with what outcome", a.asksText())
 	}
@@ -129,6 +134,7 @@ func (a *Agreement) warnings(p *textWriter) {
 			lines = append(lines, fmt.Sprintf("rule %q is weak: different people will share its keys, and each such pair is disclosed like a hit.", r.ID))
 		}
 	}
+	lines = append(lines, a.searchWarnings()...)
 	if a.Padding == PadExact {
 		lines = append(lines, "padding exact tells the peer the size of the set, and its growth from session to session.")
 	}

@@ -58,6 +58,10 @@ const (
 // (psi/lookup).
 const ModeLookup Mode = "lookup"
 
+// ModeSearch is no session either: one person is looked for by resemblance,
+// under encryption (psi/sealed).
+const ModeSearch Mode = "search"
+
 // Security names the adversary an engine withstands.
 type Security string
 

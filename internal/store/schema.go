@@ -11,7 +11,7 @@ const applicationID = 0x53796d62
 
 // migrations bring a database from version i to i+1. They are only ever
 // appended to: a database in the field has run the old text.
-var migrations = []string{schema1, schema2, schema3}
+var migrations = []string{schema1, schema2, schema3, schema4}
 
 // schema2 keeps how much a hit says, for those who review hits.
 const schema2 = `ALTER TABLE hits ADD COLUMN bits REAL NOT NULL DEFAULT 0`
