@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ type answerer struct {
 	grantStream
 	peer     store.Peer
 	key      ed25519.PublicKey
+	limits   store.EvaluationLimits
 	requests sync.WaitGroup
 	ending   sync.WaitGroup
 	slots    chan struct{}
@@ -31,6 +33,8 @@ type answerer struct {
 	// refused.
 	serving *lookup.Publication
 	refused map[Code]*refusals
+	// searches cancels those under way, by the number of their request.
+	searches map[uint64]context.CancelCauseFunc
 	// over is when a request for at least so many evaluations need not be looked
 	// at before.
 	over struct {
@@ -81,6 +85,7 @@ func (n *Node) answerRequests(l *link, live *liveSession, a *Agreement, peer sto
 	if err := n.admit(live, streamRequests); err != nil {
 		return n.notGranted(a, peer, mode, err)
 	}
+	s.limits = a.limitsOf(mode)
 	n.lookups.headsSeen(a.Hex(), n.Now())
 	granted, err := n.granted(a, mode)
 	if err != nil {
@@ -236,7 +241,7 @@ func (s *answerer) book(e audit.Entry, count int64, also func(tx *store.Tx) erro
 		return s.refusedBudget(e, count, err)
 	}
 	err := s.n.Store.Batch(func(tx *store.Tx) error {
-		err := tx.BookEvaluations(s.peer.Root, s.a.Hex(), store.Charge{At: now, ItemsIn: count}, s.a.evaluationLimits())
+		err := tx.BookEvaluations(s.peer.Root, s.a.Hex(), store.Charge{At: now, ItemsIn: count}, s.limits)
 		if err != nil {
 			return err
 		}

@@ -40,6 +40,10 @@ const (
 	CodeEpoch        Code = "epoch-expired"
 	CodeManifest     Code = "manifest-refused"
 	CodeNotDue       Code = "not-due"
+	// Of searches.
+	CodeKeys     Code = "keys-missing"
+	CodeReveals  Code = "too-many-reveals"
+	CodeNotThere Code = "not-there"
 )
 
 var knownCodes = map[Code]bool{
@@ -49,6 +53,7 @@ var knownCodes = map[Code]bool{
 	CodeRefused: true, CodeInput: true, CodeBusy: true, CodeMessage: true,
 	CodeSignature: true, CodeTimeout: true, CodeCancelled: true, CodeInternal: true,
 	CodeNotPublished: true, CodeEpoch: true, CodeManifest: true, CodeNotDue: true,
+	CodeKeys: true, CodeReveals: true, CodeNotThere: true,
 }
 
 // Error is a failure of a session: a code for the peer, a reason for our
@@ -133,11 +138,15 @@ func Hint(err error) string {
 	case CodeInput:
 		return "start a new session: a resumed one must run over the data it was started with"
 	case CodeNotPublished:
-		return "the owner has to run `symbolon publish` first"
+		return "the owner has to run `symbolon publish` first, or `symbolon index` for searches"
 	case CodeEpoch:
 		return "the owner's filter has moved on: run `symbolon fetch` and try again"
 	case CodeManifest:
 		return "do not use the filter: ask the peer, and compare the logs of both sides with `symbolon audit verify`"
+	case CodeReveals:
+		return "the agreement bounds for how many handles of a search the reference is given: see `symbolon agreement show`"
+	case CodeNotThere:
+		return "the record has left the peer's data since: search again"
 	case CodeNotDue:
 		return "wait until the schedule of the agreement allows the next version, or begin a new epoch with --rotate-now"
 	case CodeBusy:

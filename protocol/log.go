@@ -32,6 +32,15 @@ const (
 	eventFetched       = "filter-fetched"
 	eventAsked         = "asked"
 	eventAnswered      = "answered"
+
+	// Of searches: what an owner did, then an asker.
+	eventIndexed      = "indexed"
+	eventSearch       = "search"
+	eventSearchFailed = "search-failed"
+	eventSearchKeys   = "search-keys"
+	eventReveal       = "reveal"
+	eventRevealAsked  = "reveal-asked"
+	eventRevealed     = "revealed"
 )
 
 // tree names our log under an agreement.

@@ -31,6 +31,9 @@ func isImmediate(m psi.Mode) bool { return slices.Contains(immediate, m) }
 
 // granted says what the owner of a stream has to offer.
 func (n *Node) granted(a *Agreement, mode psi.Mode) (*wirepb.Granted, error) {
+	if mode == psi.ModeSearch {
+		return n.searchGranted(a)
+	}
 	epoch, serial, err := n.newest(a.Hex())
 	return &wirepb.Granted{Epoch: epoch, Serial: serial}, err
 }
@@ -38,6 +41,8 @@ func (n *Node) granted(a *Agreement, mode psi.Mode) (*wirepb.Granted, error) {
 // requestOf returns the request that a frame is, in its mode.
 func (s *answerer) requestOf(mode psi.Mode, f *wirepb.Frame) (*request, error) {
 	switch {
+	case mode == psi.ModeSearch:
+		return s.searchRequestOf(f)
 	case f.GetLookupRequest() != nil:
 		return s.lookupRequest(f.GetLookupRequest())
 	case f.GetStanding() != nil:

@@ -68,7 +68,8 @@ type Node struct {
 
 	turns sync.Map // agreement -> chan struct{}: who asks for a log head
 
-	lookups lookupState
+	lookups  lookupState
+	searches searchState
 
 	mu      sync.Mutex
 	live    map[*liveSession]struct{}
@@ -114,6 +115,7 @@ func NewNode(o Options) (*Node, error) {
 	n := &Node{Options: o, live: map[*liveSession]struct{}{}}
 	n.dial = n.dialPeer
 	n.lookups.init(o.Workers)
+	n.searches.init()
 	if err := n.recover(); err != nil {
 		return nil, err
 	}
@@ -239,11 +241,11 @@ func (n *Node) Close(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		return nil
+		return n.searches.close()
 	case <-ctx.Done():
 		n.interrupt(errClosing, func(*liveSession) bool { return true })
 		<-done
-		return ctx.Err()
+		return errors.Join(ctx.Err(), n.searches.close())
 	}
 }
 

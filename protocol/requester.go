@@ -25,6 +25,7 @@ type requester struct {
 	sending sync.Mutex // requests leave in the order of their numbers
 	number  uint64
 	waiting map[uint64]chan *wirepb.Frame // guarded by mu of grantStream
+	blocks  map[uint64]chan []byte        // likewise: searches under way
 	ended   chan struct{}                 // closed when the reader has ended
 	endErr  error                         // why, nil for the end that we asked for
 	closing bool                          // guarded by mu
@@ -152,6 +153,12 @@ func (r *requester) readAll() error {
 			}
 			continue
 		}
+		if b := f.GetSearchBlock(); b != nil {
+			if err := r.routeBlock(b); err != nil {
+				return err
+			}
+			continue
+		}
 		number, ok := answerNumber(f)
 		if !ok {
 			return refuse(CodeMessage, "the peer sent %s, want an answer", frameName(f))
@@ -176,25 +183,40 @@ func answerNumber(f *wirepb.Frame) (uint64, bool) {
 		return b.Manifest.Number, true
 	case *wirepb.Frame_FileChunk:
 		return b.FileChunk.Number, true
+	case *wirepb.Frame_SearchKeysAnswer:
+		return b.SearchKeysAnswer.Number, true
+	case *wirepb.Frame_SearchAnswer:
+		return b.SearchAnswer.Number, true
+	case *wirepb.Frame_RevealAnswer:
+		return b.RevealAnswer.Number, true
 	case *wirepb.Frame_Refusal:
 		return b.Refusal.Number, true
 	}
 	return 0, false
 }
 
-// call sends the request that build makes of its number and waits for the
-// answer. A refusal is an *Error that leaves the stream usable; after any other
-// error it is not.
-func (r *requester) call(ctx context.Context, limit time.Duration, build func(number uint64) *wirepb.Frame) (*wirepb.Frame, error) {
+// ask sends the request that build makes of its number. The answer comes on the
+// channel.
+func (r *requester) ask(build func(number uint64) *wirepb.Frame) (uint64, <-chan *wirepb.Frame, error) {
 	answer := make(chan *wirepb.Frame, 1)
 	r.sending.Lock()
+	defer r.sending.Unlock()
 	r.number++
 	number := r.number
 	r.mu.Lock()
 	r.waiting[number] = answer
 	r.mu.Unlock()
-	err := r.l.send(build(number))
-	r.sending.Unlock()
+	return number, answer, r.l.send(build(number))
+}
+
+// sign signs a request with the stream's key.
+func (r *requester) sign(signed []byte) []byte { return ed25519.Sign(r.key, signed) }
+
+// call sends the request that build makes of its number and waits for the
+// answer. A refusal is an *Error that leaves the stream usable; after any other
+// error it is not.
+func (r *requester) call(ctx context.Context, limit time.Duration, build func(number uint64) *wirepb.Frame) (*wirepb.Frame, error) {
+	_, answer, err := r.ask(build)
 	if err != nil {
 		return nil, err
 	}

@@ -50,10 +50,13 @@ func (n *Node) TendOnce(ctx context.Context) error {
 			errs = append(errs, err)
 			continue
 		}
+		what := "agreement " + short(row.ID) + ": "
+		if err := n.tendIndex(ctx, a, row.State); err != nil {
+			errs = append(errs, fmt.Errorf(what+"search index: %w", err))
+		}
 		if !a.Allows(psi.ModeLookup) || ctx.Err() != nil {
 			continue
 		}
-		what := "agreement " + short(row.ID) + ": "
 		// Secrets are destroyed whatever becomes of the agreement. A publication
 		// under way has an epoch that is not whole yet.
 		if err := n.sweepEpochs(ctx, a); err != nil {

@@ -221,6 +221,7 @@ func (s *service) sweep(ctx context.Context) {
 			{"results", s.app.store.ExpireResults},
 			{"log entries", s.app.store.EraseLogEntries},
 			{"sessions", s.app.store.ExpireSessions},
+			{"searches", s.app.store.ExpireSearches},
 		} {
 			n, err := job.do(time.Now())
 			switch {

@@ -104,6 +104,14 @@ type Frame struct {
 	//	*Frame_ChunkQuery
 	//	*Frame_FileChunk
 	//	*Frame_Done
+	//	*Frame_SearchKeys
+	//	*Frame_SearchKeysAnswer
+	//	*Frame_SearchRequest
+	//	*Frame_SearchBlock
+	//	*Frame_SearchAnswer
+	//	*Frame_SearchCancel
+	//	*Frame_RevealRequest
+	//	*Frame_RevealAnswer
 	Body          isFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -380,6 +388,78 @@ func (x *Frame) GetDone() *Done {
 	return nil
 }
 
+func (x *Frame) GetSearchKeys() *SearchKeys {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_SearchKeys); ok {
+			return x.SearchKeys
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetSearchKeysAnswer() *SearchKeysAnswer {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_SearchKeysAnswer); ok {
+			return x.SearchKeysAnswer
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetSearchRequest() *SearchRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_SearchRequest); ok {
+			return x.SearchRequest
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetSearchBlock() *SearchBlock {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_SearchBlock); ok {
+			return x.SearchBlock
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetSearchAnswer() *SearchAnswer {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_SearchAnswer); ok {
+			return x.SearchAnswer
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetSearchCancel() *SearchCancel {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_SearchCancel); ok {
+			return x.SearchCancel
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetRevealRequest() *RevealRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_RevealRequest); ok {
+			return x.RevealRequest
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetRevealAnswer() *RevealAnswer {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_RevealAnswer); ok {
+			return x.RevealAnswer
+		}
+	}
+	return nil
+}
+
 type isFrame_Body interface {
 	isFrame_Body()
 }
@@ -488,6 +568,38 @@ type Frame_Done struct {
 	Done *Done `protobuf:"bytes,26,opt,name=done,proto3,oneof"`
 }
 
+type Frame_SearchKeys struct {
+	SearchKeys *SearchKeys `protobuf:"bytes,40,opt,name=search_keys,json=searchKeys,proto3,oneof"`
+}
+
+type Frame_SearchKeysAnswer struct {
+	SearchKeysAnswer *SearchKeysAnswer `protobuf:"bytes,41,opt,name=search_keys_answer,json=searchKeysAnswer,proto3,oneof"`
+}
+
+type Frame_SearchRequest struct {
+	SearchRequest *SearchRequest `protobuf:"bytes,42,opt,name=search_request,json=searchRequest,proto3,oneof"`
+}
+
+type Frame_SearchBlock struct {
+	SearchBlock *SearchBlock `protobuf:"bytes,43,opt,name=search_block,json=searchBlock,proto3,oneof"`
+}
+
+type Frame_SearchAnswer struct {
+	SearchAnswer *SearchAnswer `protobuf:"bytes,44,opt,name=search_answer,json=searchAnswer,proto3,oneof"`
+}
+
+type Frame_SearchCancel struct {
+	SearchCancel *SearchCancel `protobuf:"bytes,45,opt,name=search_cancel,json=searchCancel,proto3,oneof"`
+}
+
+type Frame_RevealRequest struct {
+	RevealRequest *RevealRequest `protobuf:"bytes,46,opt,name=reveal_request,json=revealRequest,proto3,oneof"`
+}
+
+type Frame_RevealAnswer struct {
+	RevealAnswer *RevealAnswer `protobuf:"bytes,47,opt,name=reveal_answer,json=revealAnswer,proto3,oneof"`
+}
+
 func (*Frame_Hello) isFrame_Body() {}
 
 func (*Frame_LogHead) isFrame_Body() {}
@@ -539,6 +651,22 @@ func (*Frame_ChunkQuery) isFrame_Body() {}
 func (*Frame_FileChunk) isFrame_Body() {}
 
 func (*Frame_Done) isFrame_Body() {}
+
+func (*Frame_SearchKeys) isFrame_Body() {}
+
+func (*Frame_SearchKeysAnswer) isFrame_Body() {}
+
+func (*Frame_SearchRequest) isFrame_Body() {}
+
+func (*Frame_SearchBlock) isFrame_Body() {}
+
+func (*Frame_SearchAnswer) isFrame_Body() {}
+
+func (*Frame_SearchCancel) isFrame_Body() {}
+
+func (*Frame_RevealRequest) isFrame_Body() {}
+
+func (*Frame_RevealAnswer) isFrame_Body() {}
 
 // Hello opens a stream. Both sides must agree on every field, but for the clock
 // within the agreement's tolerance, before anything else is said.
@@ -2202,13 +2330,607 @@ func (*Done) Descriptor() ([]byte, []int) {
 	return file_wire_proto_rawDescGZIP(), []int{27}
 }
 
+// SearchKeys brings a piece of the asker's evaluation keys for an epoch. Without
+// a piece it asks how much has arrived.
+type SearchKeys struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Epoch         uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Id            []byte                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`          // SHA-256 of the keys message
+	Offset        uint64                 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"` // of the piece in the keys message
+	Payload       []byte                 `protobuf:"bytes,5,opt,name=payload,proto3" json:"payload,omitempty"`
+	Signature     []byte                 `protobuf:"bytes,6,opt,name=signature,proto3" json:"signature,omitempty"` // 64 bytes, by the key of the grant
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchKeys) Reset() {
+	*x = SearchKeys{}
+	mi := &file_wire_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchKeys) ProtoMessage() {}
+
+func (x *SearchKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchKeys.ProtoReflect.Descriptor instead.
+func (*SearchKeys) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *SearchKeys) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SearchKeys) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *SearchKeys) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *SearchKeys) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *SearchKeys) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+func (x *SearchKeys) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// SearchKeysAnswer answers SearchKeys.
+type SearchKeysAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Received      uint64                 `protobuf:"varint,2,opt,name=received,proto3" json:"received,omitempty"` // bytes from the beginning on
+	Complete      bool                   `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"` // the keys are there and have been checked
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchKeysAnswer) Reset() {
+	*x = SearchKeysAnswer{}
+	mi := &file_wire_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchKeysAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchKeysAnswer) ProtoMessage() {}
+
+func (x *SearchKeysAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchKeysAnswer.ProtoReflect.Descriptor instead.
+func (*SearchKeysAnswer) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SearchKeysAnswer) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SearchKeysAnswer) GetReceived() uint64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *SearchKeysAnswer) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+// SearchRequest asks for one search.
+type SearchRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Epoch         uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Search        []byte                 `protobuf:"bytes,3,opt,name=search,proto3" json:"search,omitempty"` // 16 bytes, drawn by the asker; the same if tried again
+	Keys          []byte                 `protobuf:"bytes,4,opt,name=keys,proto3" json:"keys,omitempty"`     // SHA-256 of the keys message
+	User          string                 `protobuf:"bytes,5,opt,name=user,proto3" json:"user,omitempty"`
+	Purpose       string                 `protobuf:"bytes,6,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	Case          string                 `protobuf:"bytes,7,opt,name=case,proto3" json:"case,omitempty"`
+	Query         []byte                 `protobuf:"bytes,8,opt,name=query,proto3" json:"query,omitempty"`         // the query message
+	Signature     []byte                 `protobuf:"bytes,9,opt,name=signature,proto3" json:"signature,omitempty"` // 64 bytes, by the key of the grant
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchRequest) Reset() {
+	*x = SearchRequest{}
+	mi := &file_wire_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchRequest) ProtoMessage() {}
+
+func (x *SearchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchRequest.ProtoReflect.Descriptor instead.
+func (*SearchRequest) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SearchRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SearchRequest) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *SearchRequest) GetSearch() []byte {
+	if x != nil {
+		return x.Search
+	}
+	return nil
+}
+
+func (x *SearchRequest) GetKeys() []byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *SearchRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetCase() string {
+	if x != nil {
+		return x.Case
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetQuery() []byte {
+	if x != nil {
+		return x.Query
+	}
+	return nil
+}
+
+func (x *SearchRequest) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// SearchBlock is the answer of one block of the index.
+type SearchBlock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"` // of the request
+	Answer        []byte                 `protobuf:"bytes,2,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchBlock) Reset() {
+	*x = SearchBlock{}
+	mi := &file_wire_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchBlock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchBlock) ProtoMessage() {}
+
+func (x *SearchBlock) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchBlock.ProtoReflect.Descriptor instead.
+func (*SearchBlock) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *SearchBlock) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SearchBlock) GetAnswer() []byte {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+// SearchAnswer follows the last block.
+type SearchAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Blocks        uint32                 `protobuf:"varint,2,opt,name=blocks,proto3" json:"blocks,omitempty"`
+	Serial        uint64                 `protobuf:"varint,3,opt,name=serial,proto3" json:"serial,omitempty"` // of the index
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchAnswer) Reset() {
+	*x = SearchAnswer{}
+	mi := &file_wire_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchAnswer) ProtoMessage() {}
+
+func (x *SearchAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchAnswer.ProtoReflect.Descriptor instead.
+func (*SearchAnswer) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *SearchAnswer) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SearchAnswer) GetBlocks() uint32 {
+	if x != nil {
+		return x.Blocks
+	}
+	return 0
+}
+
+func (x *SearchAnswer) GetSerial() uint64 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+// SearchCancel gives a search up. It is answered by SearchAnswer with its own
+// number, the search by its Refusal.
+type SearchCancel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Request       uint64                 `protobuf:"varint,2,opt,name=request,proto3" json:"request,omitempty"` // the number of the SearchRequest
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchCancel) Reset() {
+	*x = SearchCancel{}
+	mi := &file_wire_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchCancel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchCancel) ProtoMessage() {}
+
+func (x *SearchCancel) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchCancel.ProtoReflect.Descriptor instead.
+func (*SearchCancel) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *SearchCancel) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SearchCancel) GetRequest() uint64 {
+	if x != nil {
+		return x.Request
+	}
+	return 0
+}
+
+// RevealRequest asks for the reference behind a handle of a search that was
+// answered.
+type RevealRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Epoch         uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Search        []byte                 `protobuf:"bytes,3,opt,name=search,proto3" json:"search,omitempty"` // 16 bytes
+	Slot          uint32                 `protobuf:"varint,4,opt,name=slot,proto3" json:"slot,omitempty"`
+	User          string                 `protobuf:"bytes,5,opt,name=user,proto3" json:"user,omitempty"`
+	Purpose       string                 `protobuf:"bytes,6,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	Case          string                 `protobuf:"bytes,7,opt,name=case,proto3" json:"case,omitempty"`
+	Signature     []byte                 `protobuf:"bytes,8,opt,name=signature,proto3" json:"signature,omitempty"` // 64 bytes, by the key of the grant
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevealRequest) Reset() {
+	*x = RevealRequest{}
+	mi := &file_wire_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevealRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevealRequest) ProtoMessage() {}
+
+func (x *RevealRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevealRequest.ProtoReflect.Descriptor instead.
+func (*RevealRequest) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RevealRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *RevealRequest) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *RevealRequest) GetSearch() []byte {
+	if x != nil {
+		return x.Search
+	}
+	return nil
+}
+
+func (x *RevealRequest) GetSlot() uint32 {
+	if x != nil {
+		return x.Slot
+	}
+	return 0
+}
+
+func (x *RevealRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *RevealRequest) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *RevealRequest) GetCase() string {
+	if x != nil {
+		return x.Case
+	}
+	return ""
+}
+
+func (x *RevealRequest) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// RevealAnswer answers RevealRequest.
+type RevealAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Reference     string                 `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	Contact       string                 `protobuf:"bytes,3,opt,name=contact,proto3" json:"contact,omitempty"`
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevealAnswer) Reset() {
+	*x = RevealAnswer{}
+	mi := &file_wire_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevealAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevealAnswer) ProtoMessage() {}
+
+func (x *RevealAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevealAnswer.ProtoReflect.Descriptor instead.
+func (*RevealAnswer) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *RevealAnswer) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *RevealAnswer) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *RevealAnswer) GetContact() string {
+	if x != nil {
+		return x.Contact
+	}
+	return ""
+}
+
+func (x *RevealAnswer) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 var File_wire_proto protoreflect.FileDescriptor
 
 const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"wire.proto\x12\vsymbolon.v1\"\xe6\n" +
-	"\n" +
+	"wire.proto\x12\vsymbolon.v1\"\x80\x0f\n" +
 	"\x05Frame\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x12.symbolon.v1.HelloH\x00R\x05hello\x121\n" +
 	"\blog_head\x18\x02 \x01(\v2\x14.symbolon.v1.LogHeadH\x00R\alogHead\x127\n" +
@@ -2240,7 +2962,16 @@ const file_wire_proto_rawDesc = "" +
 	"chunkQuery\x127\n" +
 	"\n" +
 	"file_chunk\x18\x19 \x01(\v2\x16.symbolon.v1.FileChunkH\x00R\tfileChunk\x12'\n" +
-	"\x04done\x18\x1a \x01(\v2\x11.symbolon.v1.DoneH\x00R\x04doneB\x06\n" +
+	"\x04done\x18\x1a \x01(\v2\x11.symbolon.v1.DoneH\x00R\x04done\x12:\n" +
+	"\vsearch_keys\x18( \x01(\v2\x17.symbolon.v1.SearchKeysH\x00R\n" +
+	"searchKeys\x12M\n" +
+	"\x12search_keys_answer\x18) \x01(\v2\x1d.symbolon.v1.SearchKeysAnswerH\x00R\x10searchKeysAnswer\x12C\n" +
+	"\x0esearch_request\x18* \x01(\v2\x1a.symbolon.v1.SearchRequestH\x00R\rsearchRequest\x12=\n" +
+	"\fsearch_block\x18+ \x01(\v2\x18.symbolon.v1.SearchBlockH\x00R\vsearchBlock\x12@\n" +
+	"\rsearch_answer\x18, \x01(\v2\x19.symbolon.v1.SearchAnswerH\x00R\fsearchAnswer\x12@\n" +
+	"\rsearch_cancel\x18- \x01(\v2\x19.symbolon.v1.SearchCancelH\x00R\fsearchCancel\x12C\n" +
+	"\x0ereveal_request\x18. \x01(\v2\x1a.symbolon.v1.RevealRequestH\x00R\rrevealRequest\x12@\n" +
+	"\rreveal_answer\x18/ \x01(\v2\x19.symbolon.v1.RevealAnswerH\x00R\frevealAnswerB\x06\n" +
 	"\x04body\"\xbf\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1c\n" +
@@ -2367,7 +3098,53 @@ const file_wire_proto_rawDesc = "" +
 	"\tFileChunk\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\"\x06\n" +
-	"\x04Done2=\n" +
+	"\x04Done\"\x9a\x01\n" +
+	"\n" +
+	"SearchKeys\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\fR\x02id\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x04R\x06offset\x12\x18\n" +
+	"\apayload\x18\x05 \x01(\fR\apayload\x12\x1c\n" +
+	"\tsignature\x18\x06 \x01(\fR\tsignature\"b\n" +
+	"\x10SearchKeysAnswer\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x1a\n" +
+	"\breceived\x18\x02 \x01(\x04R\breceived\x12\x1a\n" +
+	"\bcomplete\x18\x03 \x01(\bR\bcomplete\"\xdf\x01\n" +
+	"\rSearchRequest\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x16\n" +
+	"\x06search\x18\x03 \x01(\fR\x06search\x12\x12\n" +
+	"\x04keys\x18\x04 \x01(\fR\x04keys\x12\x12\n" +
+	"\x04user\x18\x05 \x01(\tR\x04user\x12\x18\n" +
+	"\apurpose\x18\x06 \x01(\tR\apurpose\x12\x12\n" +
+	"\x04case\x18\a \x01(\tR\x04case\x12\x14\n" +
+	"\x05query\x18\b \x01(\fR\x05query\x12\x1c\n" +
+	"\tsignature\x18\t \x01(\fR\tsignature\"=\n" +
+	"\vSearchBlock\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x16\n" +
+	"\x06answer\x18\x02 \x01(\fR\x06answer\"V\n" +
+	"\fSearchAnswer\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x16\n" +
+	"\x06blocks\x18\x02 \x01(\rR\x06blocks\x12\x16\n" +
+	"\x06serial\x18\x03 \x01(\x04R\x06serial\"@\n" +
+	"\fSearchCancel\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x18\n" +
+	"\arequest\x18\x02 \x01(\x04R\arequest\"\xc9\x01\n" +
+	"\rRevealRequest\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x16\n" +
+	"\x06search\x18\x03 \x01(\fR\x06search\x12\x12\n" +
+	"\x04slot\x18\x04 \x01(\rR\x04slot\x12\x12\n" +
+	"\x04user\x18\x05 \x01(\tR\x04user\x12\x18\n" +
+	"\apurpose\x18\x06 \x01(\tR\apurpose\x12\x12\n" +
+	"\x04case\x18\a \x01(\tR\x04case\x12\x1c\n" +
+	"\tsignature\x18\b \x01(\fR\tsignature\"r\n" +
+	"\fRevealAnswer\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x1c\n" +
+	"\treference\x18\x02 \x01(\tR\treference\x12\x18\n" +
+	"\acontact\x18\x03 \x01(\tR\acontact\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text2=\n" +
 	"\x04Peer\x125\n" +
 	"\aSession\x12\x12.symbolon.v1.Frame\x1a\x12.symbolon.v1.Frame(\x010\x01B.Z,github.com/symbolon/symbolon/protocol/wirepbb\x06proto3"
 
@@ -2384,37 +3161,45 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_wire_proto_goTypes = []any{
-	(Decision_State)(0),   // 0: symbolon.v1.Decision.State
-	(*Frame)(nil),         // 1: symbolon.v1.Frame
-	(*Hello)(nil),         // 2: symbolon.v1.Hello
-	(*LogQuery)(nil),      // 3: symbolon.v1.LogQuery
-	(*LogHead)(nil),       // 4: symbolon.v1.LogHead
-	(*LogCosign)(nil),     // 5: symbolon.v1.LogCosign
-	(*Signature)(nil),     // 6: symbolon.v1.Signature
-	(*Approval)(nil),      // 7: symbolon.v1.Approval
-	(*Propose)(nil),       // 8: symbolon.v1.Propose
-	(*Resume)(nil),        // 9: symbolon.v1.Resume
-	(*Decision)(nil),      // 10: symbolon.v1.Decision
-	(*Start)(nil),         // 11: symbolon.v1.Start
-	(*Engine)(nil),        // 12: symbolon.v1.Engine
-	(*Chunk)(nil),         // 13: symbolon.v1.Chunk
-	(*Receipts)(nil),      // 14: symbolon.v1.Receipts
-	(*Finish)(nil),        // 15: symbolon.v1.Finish
-	(*Working)(nil),       // 16: symbolon.v1.Working
-	(*Abort)(nil),         // 17: symbolon.v1.Abort
-	(*Grant)(nil),         // 18: symbolon.v1.Grant
-	(*Granted)(nil),       // 19: symbolon.v1.Granted
-	(*LookupRequest)(nil), // 20: symbolon.v1.LookupRequest
-	(*LookupAnswer)(nil),  // 21: symbolon.v1.LookupAnswer
-	(*Standing)(nil),      // 22: symbolon.v1.Standing
-	(*Refusal)(nil),       // 23: symbolon.v1.Refusal
-	(*ManifestQuery)(nil), // 24: symbolon.v1.ManifestQuery
-	(*Manifest)(nil),      // 25: symbolon.v1.Manifest
-	(*ChunkQuery)(nil),    // 26: symbolon.v1.ChunkQuery
-	(*FileChunk)(nil),     // 27: symbolon.v1.FileChunk
-	(*Done)(nil),          // 28: symbolon.v1.Done
+	(Decision_State)(0),      // 0: symbolon.v1.Decision.State
+	(*Frame)(nil),            // 1: symbolon.v1.Frame
+	(*Hello)(nil),            // 2: symbolon.v1.Hello
+	(*LogQuery)(nil),         // 3: symbolon.v1.LogQuery
+	(*LogHead)(nil),          // 4: symbolon.v1.LogHead
+	(*LogCosign)(nil),        // 5: symbolon.v1.LogCosign
+	(*Signature)(nil),        // 6: symbolon.v1.Signature
+	(*Approval)(nil),         // 7: symbolon.v1.Approval
+	(*Propose)(nil),          // 8: symbolon.v1.Propose
+	(*Resume)(nil),           // 9: symbolon.v1.Resume
+	(*Decision)(nil),         // 10: symbolon.v1.Decision
+	(*Start)(nil),            // 11: symbolon.v1.Start
+	(*Engine)(nil),           // 12: symbolon.v1.Engine
+	(*Chunk)(nil),            // 13: symbolon.v1.Chunk
+	(*Receipts)(nil),         // 14: symbolon.v1.Receipts
+	(*Finish)(nil),           // 15: symbolon.v1.Finish
+	(*Working)(nil),          // 16: symbolon.v1.Working
+	(*Abort)(nil),            // 17: symbolon.v1.Abort
+	(*Grant)(nil),            // 18: symbolon.v1.Grant
+	(*Granted)(nil),          // 19: symbolon.v1.Granted
+	(*LookupRequest)(nil),    // 20: symbolon.v1.LookupRequest
+	(*LookupAnswer)(nil),     // 21: symbolon.v1.LookupAnswer
+	(*Standing)(nil),         // 22: symbolon.v1.Standing
+	(*Refusal)(nil),          // 23: symbolon.v1.Refusal
+	(*ManifestQuery)(nil),    // 24: symbolon.v1.ManifestQuery
+	(*Manifest)(nil),         // 25: symbolon.v1.Manifest
+	(*ChunkQuery)(nil),       // 26: symbolon.v1.ChunkQuery
+	(*FileChunk)(nil),        // 27: symbolon.v1.FileChunk
+	(*Done)(nil),             // 28: symbolon.v1.Done
+	(*SearchKeys)(nil),       // 29: symbolon.v1.SearchKeys
+	(*SearchKeysAnswer)(nil), // 30: symbolon.v1.SearchKeysAnswer
+	(*SearchRequest)(nil),    // 31: symbolon.v1.SearchRequest
+	(*SearchBlock)(nil),      // 32: symbolon.v1.SearchBlock
+	(*SearchAnswer)(nil),     // 33: symbolon.v1.SearchAnswer
+	(*SearchCancel)(nil),     // 34: symbolon.v1.SearchCancel
+	(*RevealRequest)(nil),    // 35: symbolon.v1.RevealRequest
+	(*RevealAnswer)(nil),     // 36: symbolon.v1.RevealAnswer
 }
 var file_wire_proto_depIdxs = []int32{
 	2,  // 0: symbolon.v1.Frame.hello:type_name -> symbolon.v1.Hello
@@ -2443,21 +3228,29 @@ var file_wire_proto_depIdxs = []int32{
 	26, // 23: symbolon.v1.Frame.chunk_query:type_name -> symbolon.v1.ChunkQuery
 	27, // 24: symbolon.v1.Frame.file_chunk:type_name -> symbolon.v1.FileChunk
 	28, // 25: symbolon.v1.Frame.done:type_name -> symbolon.v1.Done
-	6,  // 26: symbolon.v1.Propose.signature:type_name -> symbolon.v1.Signature
-	7,  // 27: symbolon.v1.Propose.approvals:type_name -> symbolon.v1.Approval
-	0,  // 28: symbolon.v1.Decision.state:type_name -> symbolon.v1.Decision.State
-	7,  // 29: symbolon.v1.Decision.approvals:type_name -> symbolon.v1.Approval
-	6,  // 30: symbolon.v1.Decision.signature:type_name -> symbolon.v1.Signature
-	6,  // 31: symbolon.v1.Finish.signature:type_name -> symbolon.v1.Signature
-	6,  // 32: symbolon.v1.Grant.signature:type_name -> symbolon.v1.Signature
-	6,  // 33: symbolon.v1.Manifest.signature:type_name -> symbolon.v1.Signature
-	1,  // 34: symbolon.v1.Peer.Session:input_type -> symbolon.v1.Frame
-	1,  // 35: symbolon.v1.Peer.Session:output_type -> symbolon.v1.Frame
-	35, // [35:36] is the sub-list for method output_type
-	34, // [34:35] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	29, // 26: symbolon.v1.Frame.search_keys:type_name -> symbolon.v1.SearchKeys
+	30, // 27: symbolon.v1.Frame.search_keys_answer:type_name -> symbolon.v1.SearchKeysAnswer
+	31, // 28: symbolon.v1.Frame.search_request:type_name -> symbolon.v1.SearchRequest
+	32, // 29: symbolon.v1.Frame.search_block:type_name -> symbolon.v1.SearchBlock
+	33, // 30: symbolon.v1.Frame.search_answer:type_name -> symbolon.v1.SearchAnswer
+	34, // 31: symbolon.v1.Frame.search_cancel:type_name -> symbolon.v1.SearchCancel
+	35, // 32: symbolon.v1.Frame.reveal_request:type_name -> symbolon.v1.RevealRequest
+	36, // 33: symbolon.v1.Frame.reveal_answer:type_name -> symbolon.v1.RevealAnswer
+	6,  // 34: symbolon.v1.Propose.signature:type_name -> symbolon.v1.Signature
+	7,  // 35: symbolon.v1.Propose.approvals:type_name -> symbolon.v1.Approval
+	0,  // 36: symbolon.v1.Decision.state:type_name -> symbolon.v1.Decision.State
+	7,  // 37: symbolon.v1.Decision.approvals:type_name -> symbolon.v1.Approval
+	6,  // 38: symbolon.v1.Decision.signature:type_name -> symbolon.v1.Signature
+	6,  // 39: symbolon.v1.Finish.signature:type_name -> symbolon.v1.Signature
+	6,  // 40: symbolon.v1.Grant.signature:type_name -> symbolon.v1.Signature
+	6,  // 41: symbolon.v1.Manifest.signature:type_name -> symbolon.v1.Signature
+	1,  // 42: symbolon.v1.Peer.Session:input_type -> symbolon.v1.Frame
+	1,  // 43: symbolon.v1.Peer.Session:output_type -> symbolon.v1.Frame
+	43, // [43:44] is the sub-list for method output_type
+	42, // [42:43] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -2492,6 +3285,14 @@ func file_wire_proto_init() {
 		(*Frame_ChunkQuery)(nil),
 		(*Frame_FileChunk)(nil),
 		(*Frame_Done)(nil),
+		(*Frame_SearchKeys)(nil),
+		(*Frame_SearchKeysAnswer)(nil),
+		(*Frame_SearchRequest)(nil),
+		(*Frame_SearchBlock)(nil),
+		(*Frame_SearchAnswer)(nil),
+		(*Frame_SearchCancel)(nil),
+		(*Frame_RevealRequest)(nil),
+		(*Frame_RevealAnswer)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2499,7 +3300,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   28,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
