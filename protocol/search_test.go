@@ -1,7 +1,9 @@
 package protocol
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +14,8 @@ import (
 	"github.com/symbolon/symbolon/internal/audit"
 	"github.com/symbolon/symbolon/internal/records"
 	"github.com/symbolon/symbolon/internal/records/sketch"
+	"github.com/symbolon/symbolon/protocol/wirepb"
+	"github.com/symbolon/symbolon/psi"
 	"github.com/symbolon/symbolon/psi/sealed"
 )
 
@@ -256,5 +260,30 @@ func TestSearchRefused(t *testing.T) {
 	}
 	if _, err := south.Index(context.Background(), IndexRequest{Agreement: agreement, Source: south.source(), Form: "tiny"}); err == nil {
 		t.Error("an unknown form was accepted")
+	}
+}
+
+// What a stream's key signs of each request is what SPEC.md says.
+func TestSearchSigned(t *testing.T) {
+	t.Parallel()
+	id := [32]byte(fixed(1))
+	be := func(n uint64, bytes int) []byte { return binary.BigEndian.AppendUint64(nil, n)[8-bytes:] }
+	sum := func(b []byte) []byte { h := sha(b); return h[:] }
+	hash := func(parts ...[]byte) []byte { h := psi.HashTuple(parts...); return h[:] }
+	search, keys, query := fixed(2)[:16], fixed(3), []byte("query")
+	for _, tt := range []struct {
+		name      string
+		got, want []byte
+	}{
+		{"search", searchSigned(id, &wirepb.SearchRequest{Number: 7, Epoch: 8, Search: search, Keys: keys, User: "u", Purpose: "p", Case: "c", Query: query}),
+			hash([]byte("symbolon/v1/search-request"), id[:], be(7, 8), be(8, 4), search, keys, []byte("u"), []byte("p"), []byte("c"), sum(query))},
+		{"keys", searchKeysSigned(id, &wirepb.SearchKeys{Number: 7, Epoch: 8, Id: keys, Offset: 9, Payload: query}),
+			hash([]byte("symbolon/v1/search-keys"), id[:], be(7, 8), be(8, 4), keys, be(9, 8), sum(query))},
+		{"reveal", revealSigned(id, &wirepb.RevealRequest{Number: 7, Epoch: 8, Search: search, Slot: 9, User: "u", Purpose: "p", Case: "c"}),
+			hash([]byte("symbolon/v1/reveal-request"), id[:], be(7, 8), be(8, 4), search, []byte("u"), []byte("p"), []byte("c"), be(9, 4))},
+	} {
+		if !bytes.Equal(tt.got, tt.want) {
+			t.Errorf("%s is signed otherwise than the specification says", tt.name)
+		}
 	}
 }
