@@ -231,7 +231,9 @@ func (b *indexBuilder) write(ctx context.Context, x *openIndex) (*SearchIndex, e
 	}
 	same := b.Added+b.Altered+b.Removed == 0 && book.Contact == old.Contact && book.Text == old.Text
 	if !b.fresh && same && old.Serial == b.row.Serial {
-		return b.n.viewIndex(b.row), nil
+		v := b.n.viewIndex(b.row)
+		v.Added, v.Altered, v.Removed = 0, 0, 0
+		return v, nil
 	}
 	dir := b.n.indexDir(b.a, b.row.Epoch)
 	if err := b.n.writeBook(dir, bookName(b.a, b.row.Epoch), book); err != nil {

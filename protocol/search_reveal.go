@@ -19,6 +19,15 @@ func handleName(search string, slot uint32) string {
 	return fmt.Sprintf("%s-%d", short(search), slot)
 }
 
+// HandleNames returns the handles of a search's slots.
+func HandleNames(search string, slots []uint32) []string {
+	out := make([]string, 0, len(slots))
+	for _, slot := range slots {
+		out = append(out, handleName(search, slot))
+	}
+	return out
+}
+
 // parseHandle reads a handle.
 func parseHandle(handle string) (search string, slot uint32, err error) {
 	search, number, ok := strings.Cut(handle, "-")

@@ -123,11 +123,8 @@ func (s *Searches) run(ctx context.Context, r *requester, k *sealed.Asker, p *pe
 		return nil, s.ended(p, store.SearchFailed, nil, r.blame(err))
 	}
 	id := hex.EncodeToString(p.id[:])
-	out := &SearchResult{ID: id, Local: p.local, Epoch: p.epoch, Serial: uint64(answer.Serial), Threshold: p.at, Handles: []string{},
+	out := &SearchResult{ID: id, Local: p.local, Epoch: p.epoch, Serial: uint64(answer.Serial), Threshold: p.at, Handles: HandleNames(id, slots),
 		Slots: blocks * sealed.BlockSlots, Evaluations: s.a.Search.Evaluations, Seconds: time.Since(began).Seconds()}
-	for _, slot := range slots {
-		out.Handles = append(out.Handles, handleName(id, slot))
-	}
 	return out, s.ended(p, store.SearchAnswered, slots, nil)
 }
 

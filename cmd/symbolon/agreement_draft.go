@@ -27,7 +27,7 @@ type draftCmd struct {
 	Purpose         string        `required:"" placeholder:"TEXT" help:"What the matching is for."`
 	LegalBasis      string        `required:"" placeholder:"TEXT" help:"The law that allows it."`
 	Compartment     string        `required:"" placeholder:"WORD" help:"Which data may be used; a source of another compartment is refused."`
-	Modes           []psi.Mode    `default:"intersection" placeholder:"MODE" help:"Of intersection, mutual, cardinality, lookup (default ${default})."`
+	Modes           []psi.Mode    `default:"intersection" placeholder:"MODE" help:"Of intersection, mutual, cardinality, lookup, search (default ${default})."`
 	Learns          string        `default:"proposer" placeholder:"WHO" help:"Who receives results: proposer, us or peer (default ${default})."`
 	Rules           string        `default:"${default_rules}" placeholder:"NAME|FILE" help:"A rule set: ${rule_sets}, or a file (default ${default})."`
 	CardinalityRule string        `placeholder:"RULE" help:"The rule whose keys a cardinality counts; default the first."`
@@ -42,12 +42,13 @@ type draftCmd struct {
 	SessionsPerDay  int64         `default:"24" placeholder:"N" help:"Cap on sessions in 24 hours (default ${default})."`
 	MinRecords      int           `default:"0" placeholder:"N" help:"The smallest set a party may put in (self-declared)."`
 	NotifyOnHit     string        `default:"optional" enum:"required,optional,never" help:"Whether the sender learns of hits: required, optional or never."`
-	Approval        string        `default:"" enum:",auto,one,two" placeholder:"WHO" help:"Operators who must agree to a session: auto, one or two; default one, and auto with mode lookup, whose answers can't wait."`
+	Approval        string        `default:"" enum:",auto,one,two" placeholder:"WHO" help:"Operators who must agree to a session: auto, one or two; default one, and auto with modes lookup and search, whose answers can't wait."`
 	ValidFrom       string        `placeholder:"TIME" help:"First instant, RFC 3339; default now."`
 	ValidDays       int           `default:"365" placeholder:"N" help:"How long it is valid (default ${default})."`
 	RetentionDays   int           `default:"30" placeholder:"N" help:"How long results and log entries are kept (default ${default})."`
 	ClockTolerance  time.Duration `default:"5m" placeholder:"TIME" help:"How far the two clocks may differ (default ${default})."`
 	lookupFlags
+	searchFlags
 }
 
 // lookupFlags are the terms of mode lookup.
@@ -65,6 +66,25 @@ type lookupFlags struct {
 func (f *lookupFlags) clause() *protocol.Lookup {
 	return &protocol.Lookup{EpochDays: f.EpochDays, OverlapHours: f.OverlapHours, DeltaHours: f.DeltaHours, Evaluations: f.Evaluations,
 		EvaluationsPerMinute: f.EvaluationsPerMinute, EvaluationsPerDay: f.EvaluationsPerDay, FalsePositiveLog2: f.FalsePositiveLog2}
+}
+
+// searchFlags are the terms of mode search.
+type searchFlags struct {
+	Threshold         int   `group:"Terms of mode search:" default:"${search_threshold}" placeholder:"N" help:"How many of ${search_groups} groups of a sketch must agree for a record to open, at least (default ${default})."`
+	SearchEpochDays   int   `group:"Terms of mode search:" default:"${search_epoch_days}" placeholder:"N" help:"How long the asker's keys and the order of the slots live (default ${default})."`
+	MaxSlots          int64 `group:"Terms of mode search:" default:"${max_slots}" placeholder:"N" help:"The most name forms that an index holds (default ${default})."`
+	SearchEvaluations int64 `group:"Terms of mode search:" default:"${search_evaluations}" placeholder:"N" help:"A search counts as so many evaluations in the budget of all modes (default ${default})."`
+	SearchesPerMinute int64 `group:"Terms of mode search:" default:"${searches_per_minute}" placeholder:"N" help:"Cap on searches a minute (default ${default})."`
+	SearchesPerDay    int64 `group:"Terms of mode search:" default:"${searches_per_day}" placeholder:"N" help:"Cap on searches in 24 hours (default ${default})."`
+	Reveals           int   `group:"Terms of mode search:" default:"${reveals}" placeholder:"N" help:"For how many handles of a search the reference may be asked (default ${default})."`
+}
+
+// clause returns the terms as the agreement holds them.
+func (f *searchFlags) clause() *protocol.Search {
+	s := protocol.DefaultSearch()
+	s.Threshold, s.EpochDays, s.MaxSlots, s.Evaluations = f.Threshold, f.SearchEpochDays, f.MaxSlots, f.SearchEvaluations
+	s.SearchesPerMinute, s.SearchesPerDay, s.Reveals = f.SearchesPerMinute, f.SearchesPerDay, f.Reveals
+	return s
 }
 
 func (c *draftCmd) needs(*App) need { return needStore }
@@ -162,11 +182,14 @@ func (c *draftCmd) draft(us, peer protocol.Party) (*protocol.Agreement, error) {
 		a.Labels = &protocol.Labels{Bytes: c.LabelBytes, Slots: c.LabelSlots}
 	}
 	if a.Allows(psi.ModeLookup) {
-		a.Lookup = c.clause()
+		a.Lookup = c.lookupFlags.clause()
+	}
+	if a.Allows(psi.ModeSearch) {
+		a.Search = c.searchFlags.clause()
 	}
 	if a.Approval == "" {
 		a.Approval = protocol.ApproveOne
-		if a.Lookup != nil {
+		if a.Lookup != nil || a.Search != nil {
 			a.Approval = protocol.ApproveAuto
 		}
 	}

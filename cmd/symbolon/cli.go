@@ -36,6 +36,8 @@ type grammar struct {
 	Fetch     fetchCmd     `cmd:"" group:"work" help:"Fetch a peer's filter, or what has changed in it."`
 	Lookup    lookupCmd    `cmd:"" group:"work" help:"Look up one person, or a list, with a peer, in milliseconds."`
 	Standing  standingCmd  `cmd:"" group:"work" help:"Keep lists of people who are looked up again whenever the peer's filter changes."`
+	Index     indexCmd     `cmd:"" group:"work" help:"Make the index that a peer may search under encryption, or bring it up to date."`
+	Search    searchCmd    `cmd:"" group:"work" help:"Look for people who resemble one person in a peer's sealed index."`
 	Sessions  sessionsCmd  `cmd:"" group:"work" help:"List sessions, show one, write its results."`
 	Approve   approveCmd   `cmd:"" group:"work" help:"Approve or reject a session that waits for an operator."`
 	Audit     auditCmd     `cmd:"" group:"work" help:"List, verify and export the audit log."`
@@ -96,6 +98,7 @@ func newParser(cli *grammar, stdout, stderr io.Writer) *kong.Kong {
 			{Key: "other", Title: "Further:"},
 		}),
 		lookupVars(),
+		searchVars(),
 		kong.Vars{
 			"work_factor":    fmt.Sprint(keys.DefaultWorkFactor),
 			"default_rules":  defaultRules(),
@@ -117,6 +120,16 @@ func lookupVars() kong.Vars {
 		"epoch_days": fmt.Sprint(l.EpochDays), "overlap_hours": fmt.Sprint(l.OverlapHours), "delta_hours": fmt.Sprint(l.DeltaHours),
 		"evaluations": fmt.Sprint(l.Evaluations), "evaluations_per_minute": fmt.Sprint(l.EvaluationsPerMinute),
 		"evaluations_per_day": fmt.Sprint(l.EvaluationsPerDay), "false_positive_log2": fmt.Sprint(l.FalsePositiveLog2),
+	}
+}
+
+// searchVars are the terms that a draft proposes for sealed searches.
+func searchVars() kong.Vars {
+	s := protocol.DefaultSearch()
+	return kong.Vars{
+		"search_threshold": fmt.Sprint(s.Threshold), "search_groups": fmt.Sprint(s.Groups), "search_epoch_days": fmt.Sprint(s.EpochDays),
+		"max_slots": fmt.Sprint(s.MaxSlots), "search_evaluations": fmt.Sprint(s.Evaluations),
+		"searches_per_minute": fmt.Sprint(s.SearchesPerMinute), "searches_per_day": fmt.Sprint(s.SearchesPerDay), "reveals": fmt.Sprint(s.Reveals),
 	}
 }
 

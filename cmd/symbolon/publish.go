@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/symbolon/symbolon/internal/records"
+	"github.com/symbolon/symbolon/internal/store"
 	"github.com/symbolon/symbolon/keys"
 	"github.com/symbolon/symbolon/protocol"
 	"github.com/symbolon/symbolon/psi"
@@ -17,23 +18,11 @@ type publishCmd struct {
 }
 
 type publishNowCmd struct {
-	Peer        string         `placeholder:"NAME" help:"The peer that may look up."`
-	Agreement   string         `placeholder:"ID" help:"The agreement, by its id or the beginning of it; default the only one in force with the peer that allows lookups."`
-	Data        string         `placeholder:"FILE|URL" help:"The records: CSV, JSON Lines, SQLite or postgres://; default the configured source."`
-	Mapping     string         `type:"path" placeholder:"FILE" help:"Which column feeds which field."`
-	Compartment string         `placeholder:"WORD" help:"The compartment of --data; default the agreement's."`
-	Reference   string         `default:"source_ref" placeholder:"WHICH" help:"What a hit shows of a record: source_ref or id (default ${default})."`
-	Contact     string         `placeholder:"TEXT" help:"With --data: whom to call about a hit."`
-	Text        string         `placeholder:"TEXT" help:"With --data: further text that a hit shows."`
-	OnBadRow    records.Policy `default:"fail" placeholder:"POLICY" help:"What to do with a row that has a bad value: fail, skip, or keep it without the value."`
-	RotateNow   bool           `help:"Begin a new epoch with a new key now, such as to withdraw a person; the old one answers until its overlap ends."`
-	NoOverlap   bool           `help:"With --rotate-now: end the old epoch at once and destroy its key."`
-}
-
-// AfterApply is called by kong.
-func (c *publishNowCmd) AfterApply() (err error) {
-	c.Data, err = absolute(c.Data)
-	return err
+	Peer      string `placeholder:"NAME" help:"The peer that may look up."`
+	Agreement string `placeholder:"ID" help:"The agreement, by its id or the beginning of it; default the only one in force with the peer that allows lookups."`
+	offerFlags
+	RotateNow bool `help:"Begin a new epoch with a new key now, such as to withdraw a person; the old one answers until its overlap ends."`
+	NoOverlap bool `help:"With --rotate-now: end the old epoch at once and destroy its key."`
 }
 
 func (c *publishNowCmd) needs(app *App) need { return needStore | needNode | app.actorNeeds() }
@@ -44,13 +33,44 @@ func (c *publishNowCmd) check() error {
 		return usagef("--peer or --agreement is required")
 	case c.NoOverlap && !c.RotateNow:
 		return usagef("--no-overlap goes with --rotate-now")
-	case c.Data == "" && (c.Contact != "" || c.Text != "" || c.Mapping != "" || c.Compartment != ""):
+	}
+	return c.offerFlags.check()
+}
+
+// offerFlags are the records that an agency lets a peer ask for.
+type offerFlags struct {
+	Data        string         `placeholder:"FILE|URL" help:"The records: CSV, JSON Lines, SQLite or postgres://; default the configured source."`
+	Mapping     string         `type:"path" placeholder:"FILE" help:"Which column feeds which field."`
+	Compartment string         `placeholder:"WORD" help:"The compartment of --data; default the agreement's."`
+	Reference   string         `default:"source_ref" placeholder:"WHICH" help:"What a hit shows of a record: source_ref or id (default ${default})."`
+	Contact     string         `placeholder:"TEXT" help:"With --data: whom to call about a hit."`
+	Text        string         `placeholder:"TEXT" help:"With --data: further text that a hit shows."`
+	OnBadRow    records.Policy `default:"fail" placeholder:"POLICY" help:"What to do with a row that has a bad value: fail, skip, or keep it without the value."`
+}
+
+// AfterApply is called by kong.
+func (c *offerFlags) AfterApply() (err error) {
+	c.Data, err = absolute(c.Data)
+	return err
+}
+
+func (c *offerFlags) check() error {
+	if c.Data == "" && (c.Contact != "" || c.Text != "" || c.Mapping != "" || c.Compartment != "") {
 		return withHint(usagef("--contact, --text, --mapping and --compartment go with --data"), "what is configured has its own: see %s", configFile)
 	}
 	if err := checkLabel(c.Contact, c.Text); err != nil {
 		return &usageError{err}
 	}
 	return nil
+}
+
+// open opens the records that are offered under an agreement.
+func (c *offerFlags) open(app *App, row store.Agreement) (protocol.Source, error) {
+	src, err := app.openData(row, dataFlags{c.Data, c.Mapping, c.Compartment, c.Reference, c.OnBadRow})
+	if err == nil && c.Data != "" {
+		src.Contact, src.Text = c.Contact, c.Text
+	}
+	return src, err
 }
 
 func (c *publishNowCmd) Run(app *App) error {
@@ -61,12 +81,9 @@ func (c *publishNowCmd) Run(app *App) error {
 	if err != nil {
 		return err
 	}
-	src, err := app.openData(row, dataFlags{c.Data, c.Mapping, c.Compartment, c.Reference, c.OnBadRow})
+	src, err := c.open(app, row)
 	if err != nil {
 		return err
-	}
-	if c.Data != "" {
-		src.Contact, src.Text = c.Contact, c.Text
 	}
 	user, err := app.optionalUser()
 	if err != nil {
