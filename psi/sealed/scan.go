@@ -68,20 +68,14 @@ func (x *Index) Scan(ctx context.Context, queries []*EncryptedQuery, o ScanOptio
 		stages = &o.Stages.s
 	}
 	s := &scan{x: x, queries: queries, blocks: blocks, rand: o.Rand, stages: stages, emit: emit, progress: o.Progress}
-	for _, q := range queries {
-		seed, err := s.seed()
-		if err != nil {
-			return err
-		}
-		p, err := q.keys.keys.Prepare(ctx, q.q, seed, o.Workers, stages)
-		if err != nil {
-			return err
-		}
-		s.prepared = append(s.prepared, p)
+	if err := s.prepare(ctx, o.Workers); err != nil {
+		return err
 	}
 	workers := make(chan *scanWorker, min(parallel.Workers(o.Workers), len(blocks)))
 	for range cap(workers) {
-		workers <- s.newWorker()
+		w := s.newWorker()
+		defer w.w.Release()
+		workers <- w
 	}
 	return parallel.For(ctx, cap(workers), len(blocks), func(i int) error {
 		w := <-workers
@@ -118,6 +112,25 @@ type scan struct {
 	rand io.Reader
 	emit func(query, block int, msg []byte) error
 	done int
+}
+
+// prepare rotates and checks the queries: one after another on all workers, or
+// side by side if there are enough.
+func (s *scan) prepare(ctx context.Context, workers int) error {
+	outer, inner := 1, parallel.Workers(workers)
+	if len(s.queries) >= inner {
+		outer, inner = inner, 1
+	}
+	s.prepared = make([]*he.Prepared, len(s.queries))
+	return parallel.For(ctx, outer, len(s.queries), func(i int) error {
+		seed, err := s.seed()
+		if err != nil {
+			return err
+		}
+		q := s.queries[i]
+		s.prepared[i], err = q.keys.keys.Prepare(ctx, q.q, seed, inner, s.stages)
+		return err
+	})
 }
 
 func (s *scan) seed() (seed he.Seed, err error) {
@@ -157,7 +170,7 @@ type scanWorker struct {
 }
 
 func (s *scan) newWorker() *scanWorker {
-	w := &scanWorker{scan: s, w: s.x.c.NewWorker()}
+	w := &scanWorker{scan: s, w: s.x.c.Worker()}
 	for range s.queries {
 		w.sums = append(w.sums, s.x.c.NewSums())
 	}

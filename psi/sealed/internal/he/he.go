@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"math/big"
 	"math/bits"
+	"sync"
 
 	"github.com/tuneinsight/lattigo/v5/core/rlwe"
 	"github.com/tuneinsight/lattigo/v5/ring"
@@ -112,6 +113,7 @@ type Context struct {
 	pModQ    []uint64
 	window   *windowPoly
 	lazy     []uint64 // multiple of each prime of Q just under 2^63
+	workers  sync.Pool
 }
 
 // NewContext checks the shape and precomputes.

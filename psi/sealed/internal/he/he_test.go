@@ -65,7 +65,7 @@ func (f *fixture) answer(t testing.TB, q *Query, sketches []uint8, stages *Stage
 		t.Fatal(err)
 	}
 	sums := f.sums(p, sketches)
-	w := c.NewWorker()
+	w := c.Worker()
 	packed, err := w.Answer(nil, p, sums, Seed{7}, stages)
 	if err != nil {
 		t.Fatal(err)

@@ -74,7 +74,7 @@ func TestNoise(t *testing.T) {
 				t.Errorf("a check's noise is 2^%.1f", rms)
 			}
 		}
-		w := c.NewWorker()
+		w := c.Worker()
 		w.Use(f.keys)
 		scored, err := w.Collapse(f.sums(p, sketches))
 		if err != nil {

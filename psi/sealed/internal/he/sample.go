@@ -44,9 +44,6 @@ func (s *stream) next(n int) []byte {
 func (s *stream) u32() uint32 { return binary.LittleEndian.Uint32(s.next(4)) }
 func (s *stream) u64() uint64 { return binary.LittleEndian.Uint64(s.next(8)) }
 
-// seed returns a seed for another stream.
-func (s *stream) seed() Seed { return Seed(s.next(32)) }
-
 // uniform fills dst with uniform residues mod q, which has at most LimbBits bits.
 func (s *stream) uniform(dst []uint64, q uint64) {
 	shift := 32 - bits.Len64(q)

@@ -3,7 +3,6 @@ package he
 import (
 	"context"
 	"math/bits"
-	"sync"
 	"time"
 
 	"github.com/tuneinsight/lattigo/v5/core/rlwe"
@@ -31,7 +30,6 @@ func (k *Keys) Prepare(ctx context.Context, q *Query, seed Seed, workers int, st
 	cts := make([]*rlwe.Ciphertext, n)
 	cts[0] = q.ct
 	p.store(0, q.ct)
-	pool := newPool(c)
 	// A rotation costs the decomposition of its source and a product with a key.
 	// Rotation i is the source of i + 2^k for each 2^k over i, and decomposed
 	// once: half of them are sources. Those with as many bits set are made side
@@ -51,8 +49,8 @@ func (k *Keys) Prepare(ctx context.Context, q *Query, seed Seed, workers int, st
 			extra = 1
 		}
 		err := parallel.For(ctx, workers, extra+len(sources), func(i int) error {
-			w := pool.get()
-			defer pool.put(w)
+			w := c.Worker()
+			defer w.Release()
 			w.Use(k)
 			if i < extra {
 				return p.runCheck(w, cts, seed, stages)
@@ -110,32 +108,6 @@ func (p *Prepared) store(b int, ct *rlwe.Ciphertext) {
 			}
 		}
 	}
-}
-
-// pool hands out workers.
-type pool struct {
-	c    *Context
-	mu   sync.Mutex
-	free []*Worker
-}
-
-func newPool(c *Context) *pool { return &pool{c: c} }
-
-func (p *pool) get() *Worker {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n := len(p.free); n > 0 {
-		w := p.free[n-1]
-		p.free = p.free[:n-1]
-		return w
-	}
-	return p.c.NewWorker()
-}
-
-func (p *pool) put(w *Worker) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.free = append(p.free, w)
 }
 
 // Sums are one query's inner products with one block, by group of diagonals.

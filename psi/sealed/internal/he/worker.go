@@ -22,8 +22,11 @@ type Worker struct {
 	slots    []uint32
 }
 
-// NewWorker returns a worker without keys.
-func (c *Context) NewWorker() *Worker {
+// Worker returns a worker, without keys, that was released before or is new.
+func (c *Context) Worker() *Worker {
+	if w, ok := c.workers.Get().(*Worker); ok {
+		return w
+	}
 	r := c.at(c.Limbs())
 	return &Worker{
 		c: c, buffers: rlwe.NewEvaluatorBuffers(c.params), extender: ring.NewBasisExtender(c.ringQ, c.ringP),
@@ -42,6 +45,12 @@ func (w *Worker) Use(k *Keys) {
 		w.eval.EvaluatorBuffers = w.buffers
 		w.eval.BasisExtender = w.extender
 	}
+}
+
+// Release hands the worker back for others to use.
+func (w *Worker) Release() {
+	w.keys, w.eval = nil, rlwe.Evaluator{}
+	w.c.workers.Put(w)
 }
 
 // scaled is a ciphertext whose slots hold its message times scale mod T.
