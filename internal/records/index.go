@@ -44,14 +44,58 @@ func NewIndex(d *Deriver) *Index {
 	return x
 }
 
-// BuildIndex reads a source into an index.
+// BuildIndex reads a source into an index. Reading and deriving take about as
+// long as one another, so they go on side by side.
 func BuildIndex(ctx context.Context, s *Source, d *Deriver, opts ReadOptions) (*Index, *Report, error) {
 	x := NewIndex(d)
-	report, err := s.Each(ctx, opts, x.Add)
+	full, free := make(chan *recordBatch, batches), make(chan *recordBatch, batches)
+	for range batches {
+		free <- new(recordBatch)
+	}
+	var added error // set before done is closed
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for b := range full {
+			for i := range b.records[:b.n] {
+				if added == nil {
+					added = x.Add(&b.records[i])
+				}
+			}
+			b.n = 0
+			free <- b
+		}
+	}()
+	at := <-free
+	report, err := s.Each(ctx, opts, func(r *Record) error {
+		if at.n == len(at.records) {
+			full <- at
+			at = <-free
+		}
+		at.records[at.n].set(r)
+		at.n++
+		return nil
+	})
+	full <- at
+	close(full)
+	<-done
+	if err == nil {
+		err = added
+	}
 	if err != nil {
 		return nil, report, err
 	}
 	return x, report, nil
+}
+
+// batches is how many batches of records there are between who reads and who
+// derives.
+const batches = 3
+
+// recordBatch is a batch of records that were read.
+type recordBatch struct {
+	n       int
+	records [256]Record
 }
 
 // Add derives the keys of a record and adds them.

@@ -83,6 +83,21 @@ func (r *Record) reset() {
 	}
 }
 
+// set makes r a copy of from, in the memory that r has.
+func (r *Record) set(from *Record) {
+	r.reset()
+	own := *r
+	*r = *from
+	r.Names = append(own.Names, from.Names...)
+	r.Births = append(own.Births, from.Births...)
+	r.PlacesOfBirth = append(own.PlacesOfBirth, from.PlacesOfBirth...)
+	r.Nationalities = append(own.Nationalities, from.Nationalities...)
+	r.Documents = append(own.Documents, from.Documents...)
+	r.Phones = append(own.Phones, from.Phones...)
+	r.Emails = append(own.Emails, from.Emails...)
+	r.Others = append(own.Others, from.Others...)
+}
+
 // normalisation numbers the rules of this package for dates, documents,
 // phones, e-mails and countries.
 const normalisation = "1"
