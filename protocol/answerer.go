@@ -3,6 +3,7 @@ package protocol
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -92,7 +93,7 @@ func (n *Node) answerRequests(l *link, live *liveSession, a *Agreement, peer sto
 		return err
 	}
 	e := s.entry(eventOpened)
-	e.Mode, e.Key, e.Signature = m.Mode, m.Key, signatureOf(m.Signature).Bytes()
+	e.Mode, e.Key, e.Signature, e.Transcript = m.Mode, m.Key, signatureOf(m.Signature).Bytes(), hex.EncodeToString(l.conn.Binding())
 	if err := n.Store.Batch(func(tx *store.Tx) error { return n.append(tx, a, e) }); err != nil {
 		return err
 	}

@@ -130,12 +130,16 @@ func (g *grantStream) routeHeads(f *wirepb.Frame) (taken bool, err error) {
 }
 
 // seeHeads asks for the peer's log head and countersigns it. Another goroutine
-// must be routing.
+// must be routing, and no other must be asking.
 func (g *grantStream) seeHeads() error {
 	port := newHeadPort(g.l)
 	g.mu.Lock()
 	g.seeing = port
 	g.mu.Unlock()
+	return g.see(port)
+}
+
+func (g *grantStream) see(port *headPort) error {
 	err := g.n.seeHead(port, g.a)
 	g.mu.Lock()
 	g.seeing = nil
@@ -157,11 +161,7 @@ func (g *grantStream) keepHeads() {
 	port := newHeadPort(g.l)
 	g.seeing = port
 	g.sees.Go(func() {
-		err := g.n.seeHead(port, g.a)
-		g.mu.Lock()
-		g.seeing = nil
-		g.mu.Unlock()
-		if err != nil {
+		if err := g.see(port); err != nil {
 			g.l.cancel(err)
 		}
 	})

@@ -112,7 +112,7 @@ func (s *answerer) lookupRequest(m *wirepb.LookupRequest) (*request, error) {
 func (s *answerer) evaluate(m *wirepb.LookupRequest, count int64) (*wirepb.Frame, error) {
 	e := s.entry(eventLookup)
 	e.Mode, e.User, e.Purpose, e.Case = string(psi.ModeLookup), m.User, m.Purpose, m.Case
-	e.Epoch, e.Number, e.Signature = m.Epoch, m.Number, m.Signature
+	e.Epoch, e.Number, e.Key, e.Signature = m.Epoch, m.Number, s.key, m.Signature
 	e.Session = hex.EncodeToString(m.List)
 	elements := sha256.Sum256(m.Blinded)
 	e.PeerCommitment = hexOf(elements)
@@ -175,7 +175,7 @@ func (s *answerer) standing(m *wirepb.Standing) (*wirepb.Frame, error) {
 	count := int64(m.Count)
 	e := s.entry(eventStandingRun)
 	e.Mode, e.User, e.Purpose, e.Case = string(psi.ModeLookup), m.User, m.Purpose, m.Case
-	e.Epoch, e.Serial, e.Number, e.Signature = m.Epoch, m.Serial, m.Number, m.Signature
+	e.Epoch, e.Serial, e.Number, e.Key, e.Signature = m.Epoch, m.Serial, m.Number, s.key, m.Signature
 	e.Session, e.PeerItems = hex.EncodeToString(m.List), &count
 	epoch, serial, err := s.n.newest(s.a.Hex())
 	if err != nil {

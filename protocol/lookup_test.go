@@ -1,7 +1,10 @@
 package protocol
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +18,7 @@ import (
 	"github.com/symbolon/symbolon/internal/audit"
 	"github.com/symbolon/symbolon/internal/records"
 	"github.com/symbolon/symbolon/internal/store"
+	"github.com/symbolon/symbolon/keys"
 	"github.com/symbolon/symbolon/psi"
 )
 
@@ -133,6 +137,22 @@ func TestLookup(t *testing.T) {
 	}
 	if len(seen) != 2 || *seen[0].PeerItems != 8 || seen[0].User != "user1" || seen[0].Purpose != "find" || len(seen[0].Signature) != 64 {
 		t.Errorf("seen: %+v", seen)
+	}
+	// The owner's log is evidence: the asker's agency certified the key, and the
+	// key signed the request.
+	id := loaded(t, south, agreement).ID()
+	binding, err := hex.DecodeString(opened[0].Transcript)
+	must(t, err)
+	sig, err := keys.ParseSignature(opened[0].Signature)
+	must(t, err)
+	must(t, north.Identity.Public().Verify(domainGrant, grantBytes(psi.ModeLookup, id, binding, opened[0].Key), sig))
+	for _, e := range seen {
+		hash, err := hex.DecodeString(e.PeerCommitment)
+		must(t, err)
+		signed := signedRequest(kindLookup, id, e.Number, beUint32(e.Epoch), nil, []byte(e.User), []byte(e.Purpose), []byte(e.Case), beUint32(uint32(*e.PeerItems)), hash)
+		if !bytes.Equal(e.Key, opened[0].Key) || !ed25519.Verify(e.Key, signed, e.Signature) {
+			t.Errorf("the log does not prove %+v", e)
+		}
 	}
 	for _, e := range seen {
 		if len(e.References) > 0 || e.Outcome != "" || e.Hits != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/symbolon/symbolon/internal/parallel"
 	"github.com/symbolon/symbolon/internal/records"
@@ -243,6 +244,9 @@ func (p *publisher) load() error {
 	}
 	for i := range index.Records() {
 		l := p.label(uint32(i))
+		if !utf8.ValidString(l.Reference + l.Contact + l.Text) {
+			return refuse(CodeRefused, "source %s: record %d has a reference, contact or text that is not UTF-8", src.Records.Name(), i+1)
+		}
 		if n := len(l.Reference) + len(l.Contact) + len(l.Text); n > p.a.Labels.Bytes {
 			return refuse(CodeRefused, "source %s: record %d has a reference, contact and text of %d bytes, the agreement allows %d",
 				src.Records.Name(), i+1, n, p.a.Labels.Bytes)
