@@ -29,6 +29,7 @@ type answerer struct {
 	ending   sync.WaitGroup
 	slots    chan struct{}
 	last     uint64 // number of the last request
+	declared int    // requests about standing lookups
 
 	// The rest is guarded by mu of grantStream: what the peer fetches, what was
 	// refused.
@@ -234,40 +235,52 @@ func (s *answerer) verify(signed, signature []byte) error {
 	return nil
 }
 
-// book books evaluations and logs the request in one transaction, before
-// anything is evaluated.
+// book books evaluations and logs the request in one transaction with what else is
+// to be stored, before anything is evaluated.
 func (s *answerer) book(e audit.Entry, count int64, also func(tx *store.Tx) error) error {
-	now := s.n.Now()
-	if err := s.overAlready(count, now); err != nil {
+	if err := s.overAlready(count, s.n.Now()); err != nil {
 		return s.refusedBudget(e, count, err)
 	}
+	err := s.bookAt(e, count, s.limits, func(tx *store.Tx) (int64, error) { return count, also(tx) })
+	s.rememberOver(err, count)
+	return err
+}
+
+// bookAt is book for as many of the evaluations asked for as price says.
+func (s *answerer) bookAt(e audit.Entry, asked int64, limits store.EvaluationLimits, price func(tx *store.Tx) (int64, error)) error {
+	now := s.n.Now()
 	err := s.n.Store.Batch(func(tx *store.Tx) error {
-		err := tx.BookEvaluations(s.peer.Root, s.a.Hex(), store.Charge{At: now, ItemsIn: count}, s.limits)
+		count, err := price(tx)
 		if err != nil {
 			return err
 		}
-		if also != nil {
-			if err := also(tx); err != nil {
-				return err
-			}
+		if err := tx.BookEvaluations(s.peer.Root, s.a.Hex(), store.Charge{At: now, ItemsIn: count}, limits); err != nil {
+			return err
 		}
 		if e.PeerItems == nil {
-			e.PeerItems = &count
+			e.PeerItems = &asked
 		}
 		return s.n.append(tx, s.a, e)
 	})
 	err = budgetError(err, now)
 	var over *Error
 	if errors.As(err, &over) && over.Code == CodeBudget {
-		s.mu.Lock()
-		s.over.until, s.over.count = over.RetryAfter, count
-		s.mu.Unlock()
-		return s.refusedBudget(e, count, refusal{over})
+		return s.refusedBudget(e, asked, refusal{over})
 	}
 	if errors.Is(err, store.ErrState) {
 		return refuse(CodeNotInForce, "%w", err)
 	}
 	return err
+}
+
+// rememberOver keeps what a refusal for the budget has decided.
+func (s *answerer) rememberOver(err error, count int64) {
+	var no refusal
+	if errors.As(err, &no) && no.why.Code == CodeBudget {
+		s.mu.Lock()
+		s.over.until, s.over.count = no.why.RetryAfter, count
+		s.mu.Unlock()
+	}
 }
 
 // overAlready refuses what an earlier refusal has already decided: time alone

@@ -155,8 +155,15 @@ func (s *answerer) evaluate(m *wirepb.LookupRequest, count int64) (*wirepb.Frame
 	return &wirepb.Frame{Body: &wirepb.Frame_LookupAnswer{LookupAnswer: a}}, nil
 }
 
+// maxDeclared bounds the declarations of one stream. Each is logged and most cost
+// nothing, and a stream is about one list.
+const maxDeclared = 64
+
 // standingRequest checks the form of a declaration.
 func (s *answerer) standingRequest(m *wirepb.Standing) (*request, error) {
+	if s.declared++; s.declared > maxDeclared {
+		return nil, refuse(CodeMessage, "the peer made more than %d declarations on one stream", maxDeclared)
+	}
 	if len(m.List) != listSize || m.Count > uint64(s.a.Caps.ItemsPerDay) || m.Count%uint64(s.a.Lookup.Evaluations) != 0 {
 		return nil, refuse(CodeMessage, "the peer declares %d evaluations of a list with an id of %d bytes", m.Count, len(m.List))
 	}
@@ -169,7 +176,7 @@ func (s *answerer) standingRequest(m *wirepb.Standing) (*request, error) {
 	return &request{m.Number, func() (*wirepb.Frame, error) { return s.standing(m) }}, nil
 }
 
-// standing logs a declaration, and charges it once for each version of the
+// standing logs a declaration, and charges the first for each version of the
 // filter.
 func (s *answerer) standing(m *wirepb.Standing) (*wirepb.Frame, error) {
 	count := int64(m.Count)
@@ -181,7 +188,7 @@ func (s *answerer) standing(m *wirepb.Standing) (*wirepb.Frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	charge := int64(0)
+	tested := false
 	switch {
 	case m.Ended:
 		e.Event = eventStandingEnded
@@ -190,26 +197,26 @@ func (s *answerer) standing(m *wirepb.Standing) (*wirepb.Frame, error) {
 	case m.Epoch != epoch || m.Serial > serial:
 		return nil, s.refusedBudget(e, count, refuseRequest(CodeEpoch, "version %d.%d is not served", m.Epoch, m.Serial))
 	default:
-		charge = count
+		tested = true
 	}
-	err = s.book(e, charge, func(tx *store.Tx) error {
-		if charge == 0 {
-			return nil
+	// Nothing is computed for it: the minute's cap is not concerned.
+	limits := s.limits
+	limits.PerMinute = store.NoLimit
+	err = s.bookAt(e, count, limits, func(tx *store.Tx) (int64, error) {
+		if !tested {
+			return 0, nil
 		}
 		fresh, err := tx.ChargeStanding(s.a.Hex(), e.Session, m.Epoch, m.Serial)
-		if err == nil && !fresh {
-			err = errChargedBefore
+		if err != nil || !fresh {
+			return 0, err
 		}
-		return err
+		return count, nil
 	})
-	if err != nil && !errors.Is(err, errChargedBefore) {
+	if err != nil {
 		return nil, err
 	}
 	return &wirepb.Frame{Body: &wirepb.Frame_LookupAnswer{LookupAnswer: &wirepb.LookupAnswer{Number: m.Number, Epoch: epoch, Serial: serial}}}, nil
 }
-
-// errChargedBefore undoes the booking of what has been charged.
-var errChargedBefore = errors.New("the list was charged for this version before")
 
 // manifest answers a question for the newest manifest, and keeps its files open
 // for the chunks that follow.

@@ -27,8 +27,8 @@ import (
 // A standing lookup is a list of people who are looked up again whenever the
 // peer's filter changes. Their keys are evaluated once an epoch; against a later
 // version of its filter, those of which it says something else are tested here,
-// which the peer could not see. It is declared all the same: the peer logs the list and charges its
-// evaluations once a version.
+// which the peer could not see. It is declared all the same: the peer logs the
+// list and charges its evaluations once a version.
 
 // StandingRequest asks for a standing lookup.
 type StandingRequest struct {
@@ -132,6 +132,9 @@ func (n *Node) AddStanding(ctx context.Context, req StandingRequest) (*Standing,
 	for _, p := range people {
 		count += int64(a.Lookup.padded(len(p.Keys)))
 	}
+	if err := l.fits(count); err != nil {
+		return nil, err
+	}
 	// The peer logs it first, so that no list of ours runs undeclared.
 	err = n.declare(ctx, l, &wirepb.Standing{Count: uint64(count)})
 	if err != nil {
@@ -147,6 +150,17 @@ func (n *Node) AddStanding(ctx context.Context, req StandingRequest) (*Standing,
 		return nil, err
 	}
 	return n.standingOf(l.StandingList)
+}
+
+// fits refuses a list whose evaluations no day has room for: it could never be
+// tested against a second version.
+func (l *standingList) fits(count int64) error {
+	most := min(l.a.Lookup.EvaluationsPerDay, l.a.Caps.ItemsPerDay)
+	if count > most {
+		return refuse(CodeRefused, "standing lookup %q takes %d evaluations, and the agreement allows %d a day: watch fewer people, or make several lists",
+			l.Name, count, most)
+	}
+	return nil
 }
 
 // entry starts a log entry about the list.

@@ -152,6 +152,9 @@ func (s *standingRun) declare(ctx context.Context, people []listed) error {
 	if count == 0 {
 		return nil
 	}
+	if err := s.list.fits(count); err != nil {
+		return err
+	}
 	err := s.look.r.declare(ctx, s.list.who, &wirepb.Standing{Epoch: s.filter.epoch, Serial: s.filter.serial, Count: uint64(count)})
 	if err == nil {
 		s.out.Declared = count

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/symbolon/symbolon/internal/store"
 	"github.com/symbolon/symbolon/keys"
+	"github.com/symbolon/symbolon/protocol/wirepb"
 )
 
 // standing adds a standing lookup over a list of the persons numbered lo to hi.
@@ -168,10 +170,70 @@ func TestStandingSeesFurtherRecords(t *testing.T) {
 	}
 }
 
+// A list longer than the budget of a minute is tested against every version, and
+// every declaration is logged, those that cost nothing too.
+func TestStandingOfManyPeople(t *testing.T) {
+	t.Parallel()
+	north, south, agreement := lookupPair(t, func(a *Agreement) { a.Lookup.EvaluationsPerMinute, a.Lookup.EvaluationsPerDay = 160, 320 })
+	_, err := north.AddStanding(t.Context(), StandingRequest{Agreement: agreement, Name: "all", Data: north.data, User: north.users[2], Purpose: "p",
+		Case: "c"})
+	must(t, err) // forty people
+	s, list := north.standing(t, agreement, 62, 82)
+	north.runStanding(t, s.ID)
+	minutes := func(n time.Duration) {
+		north.at(epoch.Add(n * time.Minute))
+		south.at(north.now())
+	}
+	minutes(2)
+	must(t, os.WriteFile(list, []byte(people("w", 62, 84)), 0o600))
+	_, err = north.RunStanding(t.Context(), s.ID, nil)
+	must(t, err)
+	minutes(24*60 + 1) // the day is free again but for the two who came later
+	south.setData(t, people("s", 20, 81))
+	must(t, south.publish(agreement))
+	run := north.runStanding(t, s.ID)
+	if got := hitIDs(run.New); !slices.Equal(got, []string{"w-80"}) || run.Declared != 176 {
+		t.Errorf("tested again %+v", run)
+	}
+	// Declaring it again is free, and logged.
+	l := north.look(t, agreement)
+	id, err := hex.DecodeString(s.ID)
+	must(t, err)
+	who := asker{name: "u", purpose: "p", caseNumber: "c", list: id}
+	declare := func() error {
+		return l.r.declare(t.Context(), who, &wirepb.Standing{Epoch: 1, Serial: 2, Count: 176})
+	}
+	for range maxDeclared {
+		must(t, declare())
+	}
+	codeIs(t, declare(), CodeMessage, true)
+	if l.Close() == nil {
+		t.Error("the stream ended in order")
+	}
+	u, err := south.Store.EvaluationUsage(north.root(t), agreement, south.now())
+	must(t, err)
+	if u.Day != 192 || u.Minute != 0 {
+		t.Errorf("the budget counts %+v", u)
+	}
+	if n := len(south.entries(t, agreement, eventStandingRun)); n != 1+maxDeclared {
+		t.Errorf("%d declarations are logged", n)
+	}
+	// Whom no day has room for can't be watched.
+	must(t, os.WriteFile(list, []byte(people("w", 0, 41)), 0o600))
+	_, err = north.AddStanding(t.Context(), StandingRequest{Agreement: agreement, Name: "many", Data: list, User: north.users[2], Purpose: "p", Case: "c"})
+	codeIs(t, err, CodeRefused, false)
+}
+
 // A run that the budget cuts short goes on where it stopped.
 func TestStandingOverBudget(t *testing.T) {
 	t.Parallel()
-	north, south, agreement := lookupPair(t, func(a *Agreement) { a.Lookup.EvaluationsPerDay = 80 })
+	north, south, agreement := lookupPair(t, func(a *Agreement) { a.Lookup.EvaluationsPerDay = 160 })
+	l := north.look(t, agreement)
+	for range 10 { // half of the day is used already
+		_, err := l.Lookup(t.Context(), north.the(t, "n-30"))
+		must(t, err)
+	}
+	must(t, l.Close())
 	s, _ := north.standing(t, agreement, 70, 90)
 	_, err := north.RunStanding(t.Context(), s.ID, nil)
 	codeIs(t, err, CodeBudget, true)

@@ -11,7 +11,8 @@ import (
 // EvaluationLimits are an agreement's caps on the evaluations of one peer. Each
 // is positive; NoLimit lifts one.
 type EvaluationLimits struct {
-	// PerMinute and PerDay bound the evaluations under the agreement.
+	// PerMinute and PerDay bound the evaluations under the agreement. What no
+	// minute limits is not counted in one.
 	PerMinute, PerDay int64
 	// ItemsPerDay bounds all that the peer puts in, under any agreement and in
 	// sessions too.
@@ -58,7 +59,11 @@ func (tx *Tx) BookEvaluations(peerRoot, agreement string, c Charge, l Evaluation
 	if err := tx.checkEvaluations(peerRoot, agreement, sums, at, c.ItemsIn, l); err != nil {
 		return err
 	}
-	return tx.bookEvaluations(peerRoot, agreement, at, c)
+	inMinute := c.ItemsIn
+	if l.PerMinute == NoLimit {
+		inMinute = 0
+	}
+	return tx.bookEvaluations(peerRoot, agreement, at, c, inMinute)
 }
 
 // checkInForce is checkStanding without reading the documents.
@@ -216,7 +221,7 @@ func merged(a, b []unit) []unit {
 }
 
 // bookEvaluations adds to the buckets and the sum.
-func (tx *Tx) bookEvaluations(peerRoot, agreement string, at int64, c Charge) error {
+func (tx *Tx) bookEvaluations(peerRoot, agreement string, at int64, c Charge, inMinute int64) error {
 	const what = "booking evaluations"
 	for _, q := range []struct {
 		sql  string
@@ -227,7 +232,7 @@ func (tx *Tx) bookEvaluations(peerRoot, agreement string, at int64, c Charge) er
 			[]any{peerRoot, agreement, at / minuteMillis, c.ItemsIn, c.ItemsOut}},
 		{`INSERT INTO evaluation_seconds (peer_root, agreement, second, items_in) VALUES (?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET items_in = items_in + excluded.items_in`,
-			[]any{peerRoot, agreement, at / secondMillis, c.ItemsIn}},
+			[]any{peerRoot, agreement, at / secondMillis, inMinute}},
 		{`DELETE FROM evaluation_seconds WHERE peer_root = ? AND agreement = ? AND second < ?`,
 			[]any{peerRoot, agreement, firstSecond(at)}},
 		{`INSERT INTO evaluation_sums (peer_root, agreement, since, items_in, items_out, newest) VALUES (?, ?, ?, ?, ?, ?)
