@@ -212,9 +212,7 @@ func (w *scanWorker) block(ctx context.Context, at int) error {
 		q := w.queries[i]
 		h := header{kind: kindAnswer, number: uint64(len(w.blocks))<<32 | uint64(at), first: q.id}
 		msg := h.append(make([]byte, 0, headerSize+c.AnswerSize()), w.x.p, w.x.scope)
-		if msg, err = w.w.Answer(msg, p, w.sums[i], seed, w.stages); err != nil {
-			return fmt.Errorf("sealed: answering: %w", err)
-		}
+		msg = w.w.Answer(msg, p, w.sums[i], seed, w.stages)
 		if err := w.deliver(i, at, msg); err != nil {
 			return err
 		}

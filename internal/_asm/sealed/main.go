@@ -22,6 +22,12 @@ func main() {
 	inverseHalf()
 	inverseTail()
 	multiplyAdd()
+	convert()
+	for digits := 1; digits <= 3; digits++ {
+		sumProducts(digits)
+	}
+	subtractScale("subtractScaleAVX512", false)
+	subtractScale("subtractScalePlusAVX512", true)
 	Generate()
 }
 
@@ -459,6 +465,190 @@ func multiplyAdd() {
 			VMOVDQU64(pick(zhi, acc[part][h][0], acc[part][h][1]), Mem{Base: dst, Disp: 128*part + 64})
 		}
 	}
+	VZEROUPPER()
+	RET()
+}
+
+// montgomery returns s·2^-32 mod p, below p + 2^32, where inverse is p^-1 mod 2^32.
+func montgomery(s VecVirtual, p, inverse Op) VecVirtual {
+	m, hi := ZMM(), ZMM()
+	product := func(b Op, a, dst VecVirtual) {
+		if _, ok := b.(Mem); ok {
+			VPMULUDQ_BCST(b, a, dst)
+		} else {
+			VPMULUDQ(b, a, dst)
+		}
+	}
+	product(inverse, s, m)
+	product(p, m, m)
+	VPSRLQ(Imm(32), s, hi)
+	VPSRLQ(Imm(32), m, m)
+	if _, ok := p.(Mem); ok {
+		VPADDQ_BCST(p, hi, hi)
+	} else {
+		VPADDQ(p, hi, hi)
+	}
+	VPSUBQ(m, hi, hi)
+	return hi
+}
+
+// convert does eight residues at a time: up to four sources stay in registers
+// while the targets are worked out.
+func convert() {
+	TEXT("convertAVX512", NOSPLIT, "func(dst, src *uint64, n, sources, targets int, constants *uint64, offsets *int)")
+	Doc("convertAVX512 is convertGeneric for one to four sources.")
+	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
+	sources, targets := Load(Param("sources"), GP64()), Load(Param("targets"), GP64())
+	constants, offsets := Load(Param("constants"), GP64()), Load(Param("offsets"), GP64())
+	half := ZMM()
+	bits := GP64()
+	MOVQ(U64(0x3fe0000000000000), bits) // 1/2
+	VPBROADCASTQ(bits, half)
+	SHLQ(Imm(3), n)
+	x, row, k, left, o, at := GP64(), GP64(), GP64(), GP64(), GP64(), GP64()
+	for count := 1; count <= 4; count++ {
+		name := func(s string) string { return s + string(rune('0'+count)) }
+		if count < 4 {
+			CMPQ(sources, Imm(uint64(count)))
+			JNE(LabelRef(name("skip")))
+		}
+		XORQ(x, x)
+		Label(name("residues"))
+		MOVQ(src, row)
+		MOVQ(constants, k)
+		var y [5]VecVirtual
+		sum := ZMM()
+		for i := range count {
+			y[i] = ZMM()
+			v := ZMM()
+			VMOVDQU64(Mem{Base: row, Index: x, Scale: 1}, v)
+			q, r := ZMM(), root{ZMM(), ZMM()}
+			VPBROADCASTQ(Mem{Base: k, Disp: 24 * i}, r.w)
+			VPSRLQ(Imm(32), r.w, r.quotient)
+			VPBROADCASTQ(Mem{Base: k, Disp: 24*i + 8}, q)
+			y[i] = modulus{q: q}.times(v, r)
+			fold(y[i], q)
+			f := ZMM()
+			VCVTUQQ2PD(y[i], f)
+			if i == 0 {
+				VMULPD_BCST(Mem{Base: k, Disp: 24*i + 16}, f, sum)
+			} else {
+				VFMADD231PD_BCST(Mem{Base: k, Disp: 24*i + 16}, f, sum)
+			}
+			if i < count-1 {
+				ADDQ(n, row)
+			}
+		}
+		VADDPD(half, sum, sum)
+		y[count] = ZMM()
+		VCVTTPD2UQQ(sum, y[count])
+		ADDQ(Imm(uint64(24*count)), k)
+		MOVQ(targets, left)
+		MOVQ(offsets, o)
+		Label(name("targets"))
+		s := ZMM()
+		VPMULUDQ_BCST(Mem{Base: k, Disp: 16}, y[0], s)
+		for i := 1; i <= count; i++ {
+			t := ZMM()
+			VPMULUDQ_BCST(Mem{Base: k, Disp: 16 + 8*i}, y[i], t)
+			VPADDQ(t, s, s)
+		}
+		out := montgomery(s, Mem{Base: k}, Mem{Base: k, Disp: 8})
+		MOVQ(Mem{Base: o}, at)
+		LEAQ(Mem{Base: x, Index: at, Scale: 8}, at)
+		VMOVDQU64(out, Mem{Base: dst, Index: at, Scale: 1})
+		ADDQ(Imm(uint64(24+8*count)), k)
+		ADDQ(Imm(8), o)
+		DECQ(left)
+		JNZ(LabelRef(name("targets")))
+		ADDQ(Imm(64), x)
+		CMPQ(x, n)
+		JL(LabelRef(name("residues")))
+		VZEROUPPER()
+		RET()
+		if count < 4 {
+			Label(name("skip"))
+		}
+	}
+}
+
+func sumProducts(digits int) {
+	d := string(rune('0' + digits))
+	rows, keys := []string{"x0", "x1", "x2"}[:digits], []string{"k0", "k1", "k2"}[:digits]
+	name := "sumProducts" + d + "AVX512"
+	TEXT(name, NOSPLIT, "func(dst *uint64, n int, "+strings.Join(rows, ", ")+" *uint64, "+strings.Join(keys, ", ")+" *uint32, q, inverse uint64)")
+	Doc(name + " is sumProductsGeneric for " + d + " rows.")
+	dst, n := Load(Param("dst"), GP64()), Load(Param("n"), GP64())
+	var x, k []Register
+	for i := range digits {
+		x = append(x, Load(Param(rows[i]), GP64()))
+		k = append(k, Load(Param(keys[i]), GP64()))
+	}
+	m := loadModulus("q")
+	inverse := ZMM()
+	p := Load(Param("inverse"), GP64())
+	VPBROADCASTQ(p, inverse)
+	i := GP64()
+	XORQ(i, i)
+	Label("loop")
+	s := ZMM()
+	for j := range digits {
+		t := ZMM()
+		VPMOVZXDQ(Mem{Base: k[j], Index: i, Scale: 4}, t)
+		VPMULUDQ(Mem{Base: x[j], Index: i, Scale: 8}, t, t)
+		if j == 0 {
+			s = t
+		} else {
+			VPADDQ(t, s, s)
+		}
+	}
+	out := montgomery(s, m.q, inverse)
+	fold(out, m.q2)
+	fold(out, m.q)
+	VMOVDQU64(out, Mem{Base: dst, Index: i, Scale: 8})
+	ADDQ(Imm(8), i)
+	CMPQ(i, n)
+	JL(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
+func subtractScale(name string, plus bool) {
+	extra := ""
+	if plus {
+		extra = ", plus"
+	}
+	TEXT(name, NOSPLIT, "func(dst, a, b"+extra+" *uint64, n int, scale, q uint64)")
+	Doc(name + " is subtractScaleGeneric.")
+	dst, a, b := Load(Param("dst"), GP64()), Load(Param("a"), GP64()), Load(Param("b"), GP64())
+	var more Register
+	if plus {
+		more = Load(Param("plus"), GP64())
+	}
+	n := Load(Param("n"), GP64())
+	r := root{ZMM(), ZMM()}
+	p := Load(Param("scale"), GP64())
+	VPBROADCASTQ(p, r.w)
+	VPSRLQ(Imm(32), r.w, r.quotient)
+	m := loadModulus("q")
+	i := GP64()
+	XORQ(i, i)
+	Label("loop")
+	x, t := ZMM(), ZMM()
+	VMOVDQU64(Mem{Base: a, Index: i, Scale: 8}, x)
+	VPSUBQ(Mem{Base: b, Index: i, Scale: 8}, x, x)
+	VPADDQ(m.q, x, t)
+	VPMINUQ(t, x, x)
+	out := m.times(x, r)
+	fold(out, m.q)
+	if plus {
+		VPADDQ(Mem{Base: more, Index: i, Scale: 8}, out, out)
+		fold(out, m.q)
+	}
+	VMOVDQU64(out, Mem{Base: dst, Index: i, Scale: 8})
+	ADDQ(Imm(8), i)
+	CMPQ(i, n)
+	JL(LabelRef("loop"))
 	VZEROUPPER()
 	RET()
 }

@@ -76,3 +76,40 @@ func multiplyAdd(f cpu.Features, lo, hi []uint64, diagonals, rotated []uint32, m
 	}
 	multiplyAddAVX512(&lo[0], &hi[0], &diagonals[0], &rotated[0], len(diagonals)/(2*chunkSize), m)
 }
+
+// convert chooses the kernel.
+func convert(f cpu.Features, v *conversion, dst, src []uint64, n int) {
+	if !f.AVX512 {
+		convertGeneric(v, dst, src, n)
+		return
+	}
+	_ = dst[v.offsets[v.targets-1]+n-1]
+	convertAVX512(&dst[0], &src[0], n, v.sources, v.targets, &v.constants[0], &v.offsets[0])
+}
+
+// sumProducts chooses the kernel.
+func sumProducts(f cpu.Features, dst []uint64, rows [][]uint64, key [][]uint32, q uint64) {
+	n, inverse := len(dst), inverse32(q)
+	switch {
+	case !f.AVX512:
+		sumProductsGeneric(dst, rows, key, q)
+	case len(rows) == 1:
+		sumProducts1AVX512(&dst[0], n, &rows[0][0], &key[0][0], q, inverse)
+	case len(rows) == 2:
+		sumProducts2AVX512(&dst[0], n, &rows[0][0], &rows[1][0], &key[0][0], &key[1][0], q, inverse)
+	default:
+		sumProducts3AVX512(&dst[0], n, &rows[0][0], &rows[1][0], &rows[2][0], &key[0][0], &key[1][0], &key[2][0], q, inverse)
+	}
+}
+
+// subtractScale chooses the kernel.
+func subtractScale(f cpu.Features, dst, a, b, plus []uint64, scale, q uint64) {
+	switch {
+	case !f.AVX512:
+		subtractScaleGeneric(dst, a, b, plus, scale, q)
+	case plus == nil:
+		subtractScaleAVX512(&dst[0], &a[0], &b[0], len(dst), scale, q)
+	default:
+		subtractScalePlusAVX512(&dst[0], &a[0], &b[0], &plus[0], len(dst), scale, q)
+	}
+}

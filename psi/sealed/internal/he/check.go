@@ -92,7 +92,7 @@ func addT(a *uint32, v uint32) {
 // check returns the ciphertexts, at finalLimbs, whose slots hold the
 // combinations: in slot i of the k'th the one of class i+k mod checkClasses.
 // rotated are the query's first rotations.
-func (w *Worker) check(rotated []*rlwe.Ciphertext, st *stream) ([checksUsed]*rlwe.Ciphertext, error) {
+func (w *Worker) check(rotated []*rlwe.Ciphertext, st *stream) [checksUsed]*rlwe.Ciphertext {
 	c := w.c
 	weights := c.newCheckWeights(st)
 	r := c.at(checkLimbs)
@@ -139,20 +139,17 @@ func (w *Worker) check(rotated []*rlwe.Ciphertext, st *stream) ([checksUsed]*rlw
 	r = c.at(limbs(sum.Ciphertext))
 	turned := c.newCiphertext(limbs(sum.Ciphertext))
 	for _, g := range append(elements, c.galoisSwap()) {
-		if err := w.eval.Automorphism(sum.Ciphertext, g, turned); err != nil {
-			return [checksUsed]*rlwe.Ciphertext{}, err
-		}
+		w.rotate(turned, sum.Ciphertext, g)
 		r.Add(sum.Value[0], turned.Value[0], sum.Value[0])
 		r.Add(sum.Value[1], turned.Value[1], sum.Value[1])
 	}
 	// Rotated before the last division, none has more noise than its own.
 	out := [checksUsed]*rlwe.Ciphertext{w.rescale(clone(sum)).Ciphertext}
+	w.decompose(sum.Value[1])
 	for k := 1; k < checksUsed; k++ {
 		turned := scaled{c.newCiphertext(limbs(sum.Ciphertext)), sum.scale}
-		if err := w.eval.Automorphism(sum.Ciphertext, c.galois(k), turned.Ciphertext); err != nil {
-			return out, err
-		}
+		w.automorphism(turned.Ciphertext, sum.Ciphertext, c.galois(k))
 		out[k] = w.rescale(turned).Ciphertext
 	}
-	return out, nil
+	return out
 }

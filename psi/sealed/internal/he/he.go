@@ -111,9 +111,13 @@ type Context struct {
 	perm     []uint32 // slot -> position in the transform mod T
 	tInv     [][]uint64
 	pModQ    []uint64
-	window   *windowPoly
-	lazy     []uint64 // multiple of each prime of Q just under 2^63
-	workers  sync.Pool
+	pInverse []uint64 // the inverse of P modulo each prime of Q, as a pair
+	// What key switching takes: by number of limbs, and by automorphism.
+	conversions  []conversions
+	permutations map[uint64][]uint32
+	window       *windowPoly
+	lazy         []uint64 // multiple of each prime of Q just under 2^63
+	workers      sync.Pool
 }
 
 // NewContext checks the shape and precomputes.
@@ -148,6 +152,7 @@ func newContext(s Shape, f cpu.Features) (*Context, error) {
 	for i, sub := range c.ringQ.SubRings {
 		q := new(big.Int).SetUint64(sub.Modulus)
 		c.pModQ = append(c.pModQ, new(big.Int).Mod(p, q).Uint64())
+		c.pInverse = append(c.pInverse, pair(invMod(c.pModQ[i], sub.Modulus), sub.Modulus))
 		c.lazy = append(c.lazy, (1<<63)/sub.Modulus*sub.Modulus)
 		row := make([]uint64, i+1)
 		inv := new(big.Int).ModInverse(big.NewInt(T), c.ringQ.ModulusAtLevel[i])
@@ -155,6 +160,22 @@ func newContext(s Shape, f cpu.Features) (*Context, error) {
 			row[j] = new(big.Int).Mod(inv, new(big.Int).SetUint64(c.ringQ.SubRings[j].Modulus)).Uint64()
 		}
 		c.tInv = append(c.tInv, row)
+	}
+	c.conversions = c.newConversions()
+	c.permutations = map[uint64][]uint32{}
+	for _, k := range c.keySpecs() {
+		if k.galois == 0 {
+			continue
+		}
+		index, err := ring.AutomorphismNTTIndex(c.N(), uint64(2*c.N()), k.galois)
+		if err != nil {
+			return nil, fmt.Errorf("sealed: automorphism: %w", err)
+		}
+		p := make([]uint32, c.N())
+		for i, v := range index {
+			p[i] = uint32(v)
+		}
+		c.permutations[k.galois] = p
 	}
 	return c, nil
 }

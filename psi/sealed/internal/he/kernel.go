@@ -1,5 +1,7 @@
 package he
 
+import "math"
+
 // chunkSize is the number of coefficients that lie together in an index and in
 // the rotated query: what the kernel sums in registers.
 const chunkSize = 32
@@ -27,5 +29,64 @@ func multiplyAddGeneric(lo, hi []uint64, diagonals, rotated []uint32, m uint64) 
 			s = hi[i] + x*uint64(h0[i]) + y*uint64(h1[i])
 			hi[i] = min(s, s-m)
 		}
+	}
+}
+
+// convertGeneric extends the rows of src, n residues each below its source
+// prime, to rows of dst below four times the target.
+func convertGeneric(v *conversion, dst, src []uint64, n int) {
+	var y [8]uint64
+	for x := range n {
+		sum := 0.0
+		k := v.constants
+		for i := range v.sources {
+			q := k[1]
+			y[i] = src[i*n+x] * (k[0] & (1<<32 - 1)) % q
+			sum += float64(y[i]) * math.Float64frombits(k[2])
+			k = k[sourceWords:]
+		}
+		y[v.sources] = uint64(sum + 0.5)
+		for _, offset := range v.offsets {
+			var s uint64
+			for i := range v.sources + 1 {
+				s += y[i] * k[2+i]
+			}
+			dst[offset+x] = montgomery(s, k[0], k[1])
+			k = k[3+v.sources:]
+		}
+	}
+}
+
+// montgomery returns s·2^-32 mod p, below 4p.
+func montgomery(s, p, inverse uint64) uint64 {
+	m := uint64(uint32(s) * uint32(inverse))
+	return s>>32 + p - m*p>>32
+}
+
+// sumProductsGeneric sets dst to the sums of products of up to three rows,
+// below q, with rows of a key.
+func sumProductsGeneric(dst []uint64, rows [][]uint64, key [][]uint32, q uint64) {
+	inverse := inverse32(q)
+	for i := range dst {
+		var s uint64
+		for d, row := range rows {
+			s += row[i] * uint64(key[d][i])
+		}
+		t := montgomery(s, q, inverse)
+		t = min(t, t-2*q)
+		dst[i] = min(t, t-q)
+	}
+}
+
+// subtractScaleGeneric sets dst to (a - b)·scale + plus mod q; plus may be nil.
+func subtractScaleGeneric(dst, a, b, plus []uint64, scale, q uint64) {
+	w := scale & (1<<32 - 1)
+	for i := range dst {
+		v := (a[i] + q - b[i]) * w % q
+		if plus != nil {
+			v += plus[i]
+			v = min(v, v-q)
+		}
+		dst[i] = v
 	}
 }

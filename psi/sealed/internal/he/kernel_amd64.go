@@ -35,3 +35,21 @@ func inverseTailAVX512(dst *uint64, src *uint64, blocks int, r8 *uint64, r4 *uin
 
 // multiplyAddAVX512 is multiplyAdd for 32 coefficients and pairs of rotations.
 func multiplyAddAVX512(lo *uint64, hi *uint64, diagonals *uint32, rotated *uint32, pairs int, m uint64)
+
+// convertAVX512 is convertGeneric for one to four sources.
+func convertAVX512(dst *uint64, src *uint64, n int, sources int, targets int, constants *uint64, offsets *int)
+
+// sumProducts1AVX512 is sumProductsGeneric for 1 rows.
+func sumProducts1AVX512(dst *uint64, n int, x0 *uint64, k0 *uint32, q uint64, inverse uint64)
+
+// sumProducts2AVX512 is sumProductsGeneric for 2 rows.
+func sumProducts2AVX512(dst *uint64, n int, x0 *uint64, x1 *uint64, k0 *uint32, k1 *uint32, q uint64, inverse uint64)
+
+// sumProducts3AVX512 is sumProductsGeneric for 3 rows.
+func sumProducts3AVX512(dst *uint64, n int, x0 *uint64, x1 *uint64, x2 *uint64, k0 *uint32, k1 *uint32, k2 *uint32, q uint64, inverse uint64)
+
+// subtractScaleAVX512 is subtractScaleGeneric.
+func subtractScaleAVX512(dst *uint64, a *uint64, b *uint64, n int, scale uint64, q uint64)
+
+// subtractScalePlusAVX512 is subtractScaleGeneric.
+func subtractScalePlusAVX512(dst *uint64, a *uint64, b *uint64, plus *uint64, n int, scale uint64, q uint64)

@@ -1017,3 +1017,498 @@ DATA sumHi<>+40(SB)/8, $0x000000000000000e
 DATA sumHi<>+48(SB)/8, $0x0000000000000007
 DATA sumHi<>+56(SB)/8, $0x000000000000000f
 GLOBL sumHi<>(SB), RODATA|NOPTR, $64
+
+// func convertAVX512(dst *uint64, src *uint64, n int, sources int, targets int, constants *uint64, offsets *int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·convertAVX512(SB), NOSPLIT, $0-56
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         sources+24(FP), BX
+	MOVQ         targets+32(FP), SI
+	MOVQ         constants+40(FP), DI
+	MOVQ         offsets+48(FP), R8
+	MOVQ         $0x3fe0000000000000, R9
+	VPBROADCASTQ R9, Z0
+	SHLQ         $0x03, DX
+	CMPQ         BX, $0x01
+	JNE          skip1
+	XORQ         BX, BX
+
+residues1:
+	MOVQ         CX, R9
+	MOVQ         DI, R10
+	VMOVDQU64    (R9)(BX*1), Z2
+	VPBROADCASTQ (R10), Z4
+	VPSRLQ       $0x20, Z4, Z3
+	VPBROADCASTQ 8(R10), Z1
+	VPMULUDQ     Z2, Z3, Z3
+	VPMULUDQ     Z2, Z4, Z2
+	VPSRLQ       $0x20, Z3, Z3
+	VPMULUDQ     Z3, Z1, Z3
+	VPSUBQ       Z3, Z2, Z2
+	VPSUBQ       Z1, Z2, Z1
+	VPMINUQ      Z1, Z2, Z2
+	VCVTUQQ2PD   Z2, Z1
+	VMULPD.BCST  16(R10), Z1, Z1
+	VADDPD       Z0, Z1, Z1
+	VCVTTPD2UQQ  Z1, Z1
+	ADDQ         $0x18, R10
+	MOVQ         SI, R9
+	MOVQ         R8, R11
+
+targets1:
+	VPMULUDQ.BCST 16(R10), Z2, Z3
+	VPMULUDQ.BCST 24(R10), Z1, Z4
+	VPADDQ        Z4, Z3, Z3
+	VPMULUDQ.BCST 8(R10), Z3, Z4
+	VPMULUDQ.BCST (R10), Z4, Z4
+	VPSRLQ        $0x20, Z3, Z3
+	VPSRLQ        $0x20, Z4, Z4
+	VPADDQ.BCST   (R10), Z3, Z3
+	VPSUBQ        Z4, Z3, Z3
+	MOVQ          (R11), R12
+	LEAQ          (BX)(R12*8), R12
+	VMOVDQU64     Z3, (AX)(R12*1)
+	ADDQ          $0x20, R10
+	ADDQ          $0x08, R11
+	DECQ          R9
+	JNZ           targets1
+	ADDQ          $0x40, BX
+	CMPQ          BX, DX
+	JL            residues1
+	VZEROUPPER
+	RET
+
+skip1:
+	CMPQ BX, $0x02
+	JNE  skip2
+	XORQ BX, BX
+
+residues2:
+	MOVQ             CX, R9
+	MOVQ             DI, R10
+	VMOVDQU64        (R9)(BX*1), Z2
+	VPBROADCASTQ     (R10), Z4
+	VPSRLQ           $0x20, Z4, Z3
+	VPBROADCASTQ     8(R10), Z1
+	VPMULUDQ         Z2, Z3, Z3
+	VPMULUDQ         Z2, Z4, Z2
+	VPSRLQ           $0x20, Z3, Z3
+	VPMULUDQ         Z3, Z1, Z3
+	VPSUBQ           Z3, Z2, Z2
+	VPSUBQ           Z1, Z2, Z1
+	VPMINUQ          Z1, Z2, Z2
+	VCVTUQQ2PD       Z2, Z1
+	VMULPD.BCST      16(R10), Z1, Z1
+	ADDQ             DX, R9
+	VMOVDQU64        (R9)(BX*1), Z3
+	VPBROADCASTQ     24(R10), Z5
+	VPSRLQ           $0x20, Z5, Z6
+	VPBROADCASTQ     32(R10), Z4
+	VPMULUDQ         Z3, Z6, Z6
+	VPMULUDQ         Z3, Z5, Z3
+	VPSRLQ           $0x20, Z6, Z6
+	VPMULUDQ         Z6, Z4, Z6
+	VPSUBQ           Z6, Z3, Z3
+	VPSUBQ           Z4, Z3, Z4
+	VPMINUQ          Z4, Z3, Z3
+	VCVTUQQ2PD       Z3, Z4
+	VFMADD231PD.BCST 40(R10), Z4, Z1
+	VADDPD           Z0, Z1, Z1
+	VCVTTPD2UQQ      Z1, Z1
+	ADDQ             $0x30, R10
+	MOVQ             SI, R9
+	MOVQ             R8, R11
+
+targets2:
+	VPMULUDQ.BCST 16(R10), Z2, Z4
+	VPMULUDQ.BCST 24(R10), Z3, Z5
+	VPADDQ        Z5, Z4, Z4
+	VPMULUDQ.BCST 32(R10), Z1, Z5
+	VPADDQ        Z5, Z4, Z4
+	VPMULUDQ.BCST 8(R10), Z4, Z5
+	VPMULUDQ.BCST (R10), Z5, Z5
+	VPSRLQ        $0x20, Z4, Z4
+	VPSRLQ        $0x20, Z5, Z5
+	VPADDQ.BCST   (R10), Z4, Z4
+	VPSUBQ        Z5, Z4, Z4
+	MOVQ          (R11), R12
+	LEAQ          (BX)(R12*8), R12
+	VMOVDQU64     Z4, (AX)(R12*1)
+	ADDQ          $0x28, R10
+	ADDQ          $0x08, R11
+	DECQ          R9
+	JNZ           targets2
+	ADDQ          $0x40, BX
+	CMPQ          BX, DX
+	JL            residues2
+	VZEROUPPER
+	RET
+
+skip2:
+	CMPQ BX, $0x03
+	JNE  skip3
+	XORQ BX, BX
+
+residues3:
+	MOVQ             CX, R9
+	MOVQ             DI, R10
+	VMOVDQU64        (R9)(BX*1), Z2
+	VPBROADCASTQ     (R10), Z4
+	VPSRLQ           $0x20, Z4, Z3
+	VPBROADCASTQ     8(R10), Z1
+	VPMULUDQ         Z2, Z3, Z3
+	VPMULUDQ         Z2, Z4, Z2
+	VPSRLQ           $0x20, Z3, Z3
+	VPMULUDQ         Z3, Z1, Z3
+	VPSUBQ           Z3, Z2, Z2
+	VPSUBQ           Z1, Z2, Z1
+	VPMINUQ          Z1, Z2, Z2
+	VCVTUQQ2PD       Z2, Z1
+	VMULPD.BCST      16(R10), Z1, Z1
+	ADDQ             DX, R9
+	VMOVDQU64        (R9)(BX*1), Z3
+	VPBROADCASTQ     24(R10), Z5
+	VPSRLQ           $0x20, Z5, Z6
+	VPBROADCASTQ     32(R10), Z4
+	VPMULUDQ         Z3, Z6, Z6
+	VPMULUDQ         Z3, Z5, Z3
+	VPSRLQ           $0x20, Z6, Z6
+	VPMULUDQ         Z6, Z4, Z6
+	VPSUBQ           Z6, Z3, Z3
+	VPSUBQ           Z4, Z3, Z4
+	VPMINUQ          Z4, Z3, Z3
+	VCVTUQQ2PD       Z3, Z4
+	VFMADD231PD.BCST 40(R10), Z4, Z1
+	ADDQ             DX, R9
+	VMOVDQU64        (R9)(BX*1), Z4
+	VPBROADCASTQ     48(R10), Z6
+	VPSRLQ           $0x20, Z6, Z7
+	VPBROADCASTQ     56(R10), Z5
+	VPMULUDQ         Z4, Z7, Z7
+	VPMULUDQ         Z4, Z6, Z4
+	VPSRLQ           $0x20, Z7, Z7
+	VPMULUDQ         Z7, Z5, Z7
+	VPSUBQ           Z7, Z4, Z4
+	VPSUBQ           Z5, Z4, Z5
+	VPMINUQ          Z5, Z4, Z4
+	VCVTUQQ2PD       Z4, Z5
+	VFMADD231PD.BCST 64(R10), Z5, Z1
+	VADDPD           Z0, Z1, Z1
+	VCVTTPD2UQQ      Z1, Z1
+	ADDQ             $0x48, R10
+	MOVQ             SI, R9
+	MOVQ             R8, R11
+
+targets3:
+	VPMULUDQ.BCST 16(R10), Z2, Z5
+	VPMULUDQ.BCST 24(R10), Z3, Z6
+	VPADDQ        Z6, Z5, Z5
+	VPMULUDQ.BCST 32(R10), Z4, Z6
+	VPADDQ        Z6, Z5, Z5
+	VPMULUDQ.BCST 40(R10), Z1, Z6
+	VPADDQ        Z6, Z5, Z5
+	VPMULUDQ.BCST 8(R10), Z5, Z6
+	VPMULUDQ.BCST (R10), Z6, Z6
+	VPSRLQ        $0x20, Z5, Z5
+	VPSRLQ        $0x20, Z6, Z6
+	VPADDQ.BCST   (R10), Z5, Z5
+	VPSUBQ        Z6, Z5, Z5
+	MOVQ          (R11), R12
+	LEAQ          (BX)(R12*8), R12
+	VMOVDQU64     Z5, (AX)(R12*1)
+	ADDQ          $0x30, R10
+	ADDQ          $0x08, R11
+	DECQ          R9
+	JNZ           targets3
+	ADDQ          $0x40, BX
+	CMPQ          BX, DX
+	JL            residues3
+	VZEROUPPER
+	RET
+
+skip3:
+	XORQ BX, BX
+
+residues4:
+	MOVQ             CX, R9
+	MOVQ             DI, R10
+	VMOVDQU64        (R9)(BX*1), Z2
+	VPBROADCASTQ     (R10), Z4
+	VPSRLQ           $0x20, Z4, Z3
+	VPBROADCASTQ     8(R10), Z1
+	VPMULUDQ         Z2, Z3, Z3
+	VPMULUDQ         Z2, Z4, Z2
+	VPSRLQ           $0x20, Z3, Z3
+	VPMULUDQ         Z3, Z1, Z3
+	VPSUBQ           Z3, Z2, Z2
+	VPSUBQ           Z1, Z2, Z1
+	VPMINUQ          Z1, Z2, Z2
+	VCVTUQQ2PD       Z2, Z1
+	VMULPD.BCST      16(R10), Z1, Z1
+	ADDQ             DX, R9
+	VMOVDQU64        (R9)(BX*1), Z3
+	VPBROADCASTQ     24(R10), Z5
+	VPSRLQ           $0x20, Z5, Z6
+	VPBROADCASTQ     32(R10), Z4
+	VPMULUDQ         Z3, Z6, Z6
+	VPMULUDQ         Z3, Z5, Z3
+	VPSRLQ           $0x20, Z6, Z6
+	VPMULUDQ         Z6, Z4, Z6
+	VPSUBQ           Z6, Z3, Z3
+	VPSUBQ           Z4, Z3, Z4
+	VPMINUQ          Z4, Z3, Z3
+	VCVTUQQ2PD       Z3, Z4
+	VFMADD231PD.BCST 40(R10), Z4, Z1
+	ADDQ             DX, R9
+	VMOVDQU64        (R9)(BX*1), Z4
+	VPBROADCASTQ     48(R10), Z6
+	VPSRLQ           $0x20, Z6, Z7
+	VPBROADCASTQ     56(R10), Z5
+	VPMULUDQ         Z4, Z7, Z7
+	VPMULUDQ         Z4, Z6, Z4
+	VPSRLQ           $0x20, Z7, Z7
+	VPMULUDQ         Z7, Z5, Z7
+	VPSUBQ           Z7, Z4, Z4
+	VPSUBQ           Z5, Z4, Z5
+	VPMINUQ          Z5, Z4, Z4
+	VCVTUQQ2PD       Z4, Z5
+	VFMADD231PD.BCST 64(R10), Z5, Z1
+	ADDQ             DX, R9
+	VMOVDQU64        (R9)(BX*1), Z5
+	VPBROADCASTQ     72(R10), Z7
+	VPSRLQ           $0x20, Z7, Z8
+	VPBROADCASTQ     80(R10), Z6
+	VPMULUDQ         Z5, Z8, Z8
+	VPMULUDQ         Z5, Z7, Z5
+	VPSRLQ           $0x20, Z8, Z8
+	VPMULUDQ         Z8, Z6, Z8
+	VPSUBQ           Z8, Z5, Z5
+	VPSUBQ           Z6, Z5, Z6
+	VPMINUQ          Z6, Z5, Z5
+	VCVTUQQ2PD       Z5, Z6
+	VFMADD231PD.BCST 88(R10), Z6, Z1
+	VADDPD           Z0, Z1, Z1
+	VCVTTPD2UQQ      Z1, Z1
+	ADDQ             $0x60, R10
+	MOVQ             SI, R9
+	MOVQ             R8, R11
+
+targets4:
+	VPMULUDQ.BCST 16(R10), Z2, Z6
+	VPMULUDQ.BCST 24(R10), Z3, Z7
+	VPADDQ        Z7, Z6, Z6
+	VPMULUDQ.BCST 32(R10), Z4, Z7
+	VPADDQ        Z7, Z6, Z6
+	VPMULUDQ.BCST 40(R10), Z5, Z7
+	VPADDQ        Z7, Z6, Z6
+	VPMULUDQ.BCST 48(R10), Z1, Z7
+	VPADDQ        Z7, Z6, Z6
+	VPMULUDQ.BCST 8(R10), Z6, Z7
+	VPMULUDQ.BCST (R10), Z7, Z7
+	VPSRLQ        $0x20, Z6, Z6
+	VPSRLQ        $0x20, Z7, Z7
+	VPADDQ.BCST   (R10), Z6, Z6
+	VPSUBQ        Z7, Z6, Z6
+	MOVQ          (R11), R12
+	LEAQ          (BX)(R12*8), R12
+	VMOVDQU64     Z6, (AX)(R12*1)
+	ADDQ          $0x38, R10
+	ADDQ          $0x08, R11
+	DECQ          R9
+	JNZ           targets4
+	ADDQ          $0x40, BX
+	CMPQ          BX, DX
+	JL            residues4
+	VZEROUPPER
+	RET
+
+// func sumProducts1AVX512(dst *uint64, n int, x0 *uint64, k0 *uint32, q uint64, inverse uint64)
+// Requires: AVX, AVX512F
+TEXT ·sumProducts1AVX512(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         n+8(FP), CX
+	MOVQ         x0+16(FP), DX
+	MOVQ         k0+24(FP), BX
+	MOVQ         q+32(FP), SI
+	VPBROADCASTQ SI, Z0
+	VPADDQ       Z0, Z0, Z1
+	MOVQ         inverse+40(FP), SI
+	VPBROADCASTQ SI, Z2
+	XORQ         SI, SI
+
+loop:
+	VPMOVZXDQ (BX)(SI*4), Z3
+	VPMULUDQ  (DX)(SI*8), Z3, Z3
+	VPMULUDQ  Z2, Z3, Z4
+	VPMULUDQ  Z0, Z4, Z4
+	VPSRLQ    $0x20, Z3, Z3
+	VPSRLQ    $0x20, Z4, Z4
+	VPADDQ    Z0, Z3, Z3
+	VPSUBQ    Z4, Z3, Z3
+	VPSUBQ    Z1, Z3, Z4
+	VPMINUQ   Z4, Z3, Z3
+	VPSUBQ    Z0, Z3, Z4
+	VPMINUQ   Z4, Z3, Z3
+	VMOVDQU64 Z3, (AX)(SI*8)
+	ADDQ      $0x08, SI
+	CMPQ      SI, CX
+	JL        loop
+	VZEROUPPER
+	RET
+
+// func sumProducts2AVX512(dst *uint64, n int, x0 *uint64, x1 *uint64, k0 *uint32, k1 *uint32, q uint64, inverse uint64)
+// Requires: AVX, AVX512F
+TEXT ·sumProducts2AVX512(SB), NOSPLIT, $0-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         n+8(FP), CX
+	MOVQ         x0+16(FP), DX
+	MOVQ         k0+32(FP), BX
+	MOVQ         x1+24(FP), SI
+	MOVQ         k1+40(FP), DI
+	MOVQ         q+48(FP), R8
+	VPBROADCASTQ R8, Z0
+	VPADDQ       Z0, Z0, Z1
+	MOVQ         inverse+56(FP), R8
+	VPBROADCASTQ R8, Z2
+	XORQ         R8, R8
+
+loop:
+	VPMOVZXDQ (BX)(R8*4), Z3
+	VPMULUDQ  (DX)(R8*8), Z3, Z3
+	VPMOVZXDQ (DI)(R8*4), Z4
+	VPMULUDQ  (SI)(R8*8), Z4, Z4
+	VPADDQ    Z4, Z3, Z3
+	VPMULUDQ  Z2, Z3, Z4
+	VPMULUDQ  Z0, Z4, Z4
+	VPSRLQ    $0x20, Z3, Z3
+	VPSRLQ    $0x20, Z4, Z4
+	VPADDQ    Z0, Z3, Z3
+	VPSUBQ    Z4, Z3, Z3
+	VPSUBQ    Z1, Z3, Z4
+	VPMINUQ   Z4, Z3, Z3
+	VPSUBQ    Z0, Z3, Z4
+	VPMINUQ   Z4, Z3, Z3
+	VMOVDQU64 Z3, (AX)(R8*8)
+	ADDQ      $0x08, R8
+	CMPQ      R8, CX
+	JL        loop
+	VZEROUPPER
+	RET
+
+// func sumProducts3AVX512(dst *uint64, n int, x0 *uint64, x1 *uint64, x2 *uint64, k0 *uint32, k1 *uint32, k2 *uint32, q uint64, inverse uint64)
+// Requires: AVX, AVX512F
+TEXT ·sumProducts3AVX512(SB), NOSPLIT, $0-80
+	MOVQ         dst+0(FP), AX
+	MOVQ         n+8(FP), CX
+	MOVQ         x0+16(FP), DX
+	MOVQ         k0+40(FP), BX
+	MOVQ         x1+24(FP), SI
+	MOVQ         k1+48(FP), DI
+	MOVQ         x2+32(FP), R8
+	MOVQ         k2+56(FP), R9
+	MOVQ         q+64(FP), R10
+	VPBROADCASTQ R10, Z0
+	VPADDQ       Z0, Z0, Z1
+	MOVQ         inverse+72(FP), R10
+	VPBROADCASTQ R10, Z2
+	XORQ         R10, R10
+
+loop:
+	VPMOVZXDQ (BX)(R10*4), Z3
+	VPMULUDQ  (DX)(R10*8), Z3, Z3
+	VPMOVZXDQ (DI)(R10*4), Z4
+	VPMULUDQ  (SI)(R10*8), Z4, Z4
+	VPADDQ    Z4, Z3, Z3
+	VPMOVZXDQ (R9)(R10*4), Z4
+	VPMULUDQ  (R8)(R10*8), Z4, Z4
+	VPADDQ    Z4, Z3, Z3
+	VPMULUDQ  Z2, Z3, Z4
+	VPMULUDQ  Z0, Z4, Z4
+	VPSRLQ    $0x20, Z3, Z3
+	VPSRLQ    $0x20, Z4, Z4
+	VPADDQ    Z0, Z3, Z3
+	VPSUBQ    Z4, Z3, Z3
+	VPSUBQ    Z1, Z3, Z4
+	VPMINUQ   Z4, Z3, Z3
+	VPSUBQ    Z0, Z3, Z4
+	VPMINUQ   Z4, Z3, Z3
+	VMOVDQU64 Z3, (AX)(R10*8)
+	ADDQ      $0x08, R10
+	CMPQ      R10, CX
+	JL        loop
+	VZEROUPPER
+	RET
+
+// func subtractScaleAVX512(dst *uint64, a *uint64, b *uint64, n int, scale uint64, q uint64)
+// Requires: AVX, AVX512F
+TEXT ·subtractScaleAVX512(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         scale+32(FP), SI
+	VPBROADCASTQ SI, Z0
+	VPSRLQ       $0x20, Z0, Z1
+	MOVQ         q+40(FP), SI
+	VPBROADCASTQ SI, Z2
+	VPADDQ       Z2, Z2, Z3
+	XORQ         SI, SI
+
+loop:
+	VMOVDQU64 (CX)(SI*8), Z3
+	VPSUBQ    (DX)(SI*8), Z3, Z3
+	VPADDQ    Z2, Z3, Z4
+	VPMINUQ   Z4, Z3, Z3
+	VPMULUDQ  Z3, Z1, Z4
+	VPMULUDQ  Z3, Z0, Z3
+	VPSRLQ    $0x20, Z4, Z4
+	VPMULUDQ  Z4, Z2, Z4
+	VPSUBQ    Z4, Z3, Z3
+	VPSUBQ    Z2, Z3, Z4
+	VPMINUQ   Z4, Z3, Z3
+	VMOVDQU64 Z3, (AX)(SI*8)
+	ADDQ      $0x08, SI
+	CMPQ      SI, BX
+	JL        loop
+	VZEROUPPER
+	RET
+
+// func subtractScalePlusAVX512(dst *uint64, a *uint64, b *uint64, plus *uint64, n int, scale uint64, q uint64)
+// Requires: AVX, AVX512F
+TEXT ·subtractScalePlusAVX512(SB), NOSPLIT, $0-56
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         plus+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         scale+40(FP), DI
+	VPBROADCASTQ DI, Z0
+	VPSRLQ       $0x20, Z0, Z1
+	MOVQ         q+48(FP), DI
+	VPBROADCASTQ DI, Z2
+	VPADDQ       Z2, Z2, Z3
+	XORQ         DI, DI
+
+loop:
+	VMOVDQU64 (CX)(DI*8), Z3
+	VPSUBQ    (DX)(DI*8), Z3, Z3
+	VPADDQ    Z2, Z3, Z4
+	VPMINUQ   Z4, Z3, Z3
+	VPMULUDQ  Z3, Z1, Z4
+	VPMULUDQ  Z3, Z0, Z3
+	VPSRLQ    $0x20, Z4, Z4
+	VPMULUDQ  Z4, Z2, Z4
+	VPSUBQ    Z4, Z3, Z3
+	VPSUBQ    Z2, Z3, Z4
+	VPMINUQ   Z4, Z3, Z3
+	VPADDQ    (BX)(DI*8), Z3, Z3
+	VPSUBQ    Z2, Z3, Z4
+	VPMINUQ   Z4, Z3, Z3
+	VMOVDQU64 Z3, (AX)(DI*8)
+	ADDQ      $0x08, DI
+	CMPQ      DI, SI
+	JL        loop
+	VZEROUPPER
+	RET

@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/big"
 
-	"github.com/tuneinsight/lattigo/v5/core/rlwe"
 	"github.com/tuneinsight/lattigo/v5/ring"
 	"github.com/tuneinsight/lattigo/v5/ring/ringqp"
 )
@@ -119,14 +118,14 @@ func (c *Context) PackKeys(sk *SecretKey, public, noise Seed) []byte {
 			sec.noise(e)
 			liftSmall(b.Q, e, r.RingQ)
 			liftSmall(b.P, e, r.RingP)
-			r.MForm(b, b)
+			for i := d * c.SpecialLimbs(); i < min((d+1)*c.SpecialLimbs(), spec.limbs); i++ {
+				// The key is in Montgomery form already.
+				r.RingQ.SubRings[i].MulScalarMontgomeryThenAdd(in.Coeffs[i], c.pModQ[i], b.Q.Coeffs[i])
+			}
+			// Both halves are meant times 2^32, the form that products want.
+			r.MulScalar(b, 1<<32, b)
 			r.MulCoeffsMontgomery(a, under, t)
 			r.Sub(b, t, b)
-			for i := d * c.SpecialLimbs(); i < min((d+1)*c.SpecialLimbs(), spec.limbs); i++ {
-				s := r.RingQ.SubRings[i]
-				p := mform(c.pModQ[i], s.Modulus)
-				s.MulScalarMontgomeryThenAdd(in.Coeffs[i], p, b.Q.Coeffs[i])
-			}
 			for _, row := range append(b.Q.Coeffs, b.P.Coeffs...) {
 				out = pack(out, row)
 			}
@@ -170,8 +169,8 @@ func (c *Context) uniformQP(st *stream, p ringqp.Poly, r *ringqp.Ring) {
 // concurrent use.
 type Keys struct {
 	c      *Context
-	eval   *rlwe.Evaluator
-	relin  *rlwe.RelinearizationKey
+	relin  *switchKey
+	galois map[uint64]*switchKey
 	public [2]ring.Poly // transformed, Montgomery form
 }
 
@@ -179,30 +178,30 @@ type Keys struct {
 // ErrRange. What they hold can't be checked.
 func (c *Context) UnpackKeys(packed []byte, public Seed) (*Keys, error) {
 	specs := c.keySpecs()
-	var relin *rlwe.RelinearizationKey
-	var galois []*rlwe.GaloisKey
+	k := &Keys{c: c, galois: map[uint64]*switchKey{}}
 	for n, spec := range specs {
 		r := c.ringQP(spec.limbs)
 		pub := newStream(subSeed(public, n))
-		g := rlwe.NewGadgetCiphertext(c.params, 1, spec.limbs-1, c.SpecialLimbs()-1, 0)
-		for _, digit := range g.Value {
+		key := &switchKey{}
+		p := r.NewPoly()
+		for range c.digits(spec.limbs) {
 			var err error
-			if packed, err = unpackPoly(digit[0][0].Q, packed, r.RingQ); err != nil {
+			if packed, err = unpackPoly(p.Q, packed, r.RingQ); err != nil {
 				return nil, err
 			}
-			if packed, err = unpackPoly(digit[0][0].P, packed, r.RingP); err != nil {
+			if packed, err = unpackPoly(p.P, packed, r.RingP); err != nil {
 				return nil, err
 			}
-			c.uniformQP(pub, digit[0][1], r)
+			key.rows[0] = append(key.rows[0], narrow(p))
+			c.uniformQP(pub, p, r)
+			key.rows[1] = append(key.rows[1], narrow(p))
 		}
-		evk := rlwe.EvaluationKey{GadgetCiphertext: *g}
 		if spec.galois == 0 {
-			relin = &rlwe.RelinearizationKey{EvaluationKey: evk}
+			k.relin = key
 		} else {
-			galois = append(galois, &rlwe.GaloisKey{GaloisElement: spec.galois, NthRoot: uint64(2 * c.N()), EvaluationKey: evk})
+			k.galois[spec.galois] = key
 		}
 	}
-	k := &Keys{c: c, relin: relin}
 	r := c.at(finalLimbs)
 	for i := range k.public {
 		k.public[i] = r.NewPoly()
@@ -214,8 +213,21 @@ func (c *Context) UnpackKeys(packed []byte, public Seed) (*Keys, error) {
 	for _, p := range k.public {
 		r.MForm(p, p)
 	}
-	k.eval = rlwe.NewEvaluator(c.params, rlwe.NewMemEvaluationKeySet(relin, galois...))
 	return k, nil
+}
+
+// narrow copies the rows of a polynomial to 32-bit residues.
+func narrow(p ringqp.Poly) (rows [][]uint32) {
+	for _, coeffs := range [][][]uint64{p.Q.Coeffs, p.P.Coeffs} {
+		for _, row := range coeffs {
+			out := make([]uint32, len(row))
+			for i, v := range row {
+				out[i] = uint32(v)
+			}
+			rows = append(rows, out)
+		}
+	}
+	return rows
 }
 
 func unpackPoly(p ring.Poly, packed []byte, r *ring.Ring) (rest []byte, err error) {

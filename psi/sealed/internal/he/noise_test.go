@@ -76,10 +76,7 @@ func TestNoise(t *testing.T) {
 		}
 		w := c.Worker()
 		w.Use(f.keys)
-		scored, err := w.Collapse(f.sums(p, sketches))
-		if err != nil {
-			t.Fatal(err)
-		}
+		scored := w.Collapse(f.sums(p, sketches))
 		show("scores", scored)
 		th := w.threshold(scored, s.Threshold)
 		if rms, _ := show("threshold", th); rms > 6 {

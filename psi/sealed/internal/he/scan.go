@@ -52,16 +52,20 @@ func (k *Keys) Prepare(ctx context.Context, q *Query, seed Seed, workers int, st
 			w := c.Worker()
 			defer w.Release()
 			w.Use(k)
+			start := time.Now()
 			if i < extra {
-				return p.runCheck(w, cts, seed, stages)
+				p.checks = w.check(cts[:checkClasses], newStream(seed))
+				stages.add(StageCheck, start)
+				return nil
 			}
-			defer stages.add(StageRotate, time.Now())
-			return w.rotations(cts, sources[i-extra], func(at int, ct *rlwe.Ciphertext) {
+			w.rotations(cts, sources[i-extra], func(at int, ct *rlwe.Ciphertext) {
 				if at < n/2 {
 					cts[at] = ct.CopyNew()
 				}
 				p.store(at, ct)
 			})
+			stages.add(StageRotate, start)
+			return nil
 		})
 		if err != nil {
 			return nil, err
@@ -69,27 +73,14 @@ func (k *Keys) Prepare(ctx context.Context, q *Query, seed Seed, workers int, st
 	}
 }
 
-func (p *Prepared) runCheck(w *Worker, cts []*rlwe.Ciphertext, seed Seed, stages *Stages) (err error) {
-	defer stages.add(StageCheck, time.Now())
-	p.checks, err = w.check(cts[:checkClasses], newStream(seed))
-	return err
-}
-
 // rotations computes the rotations of cts[from] by the powers of two over from
 // and hands each over before the next overwrites it.
-func (w *Worker) rotations(cts []*rlwe.Ciphertext, from int, use func(at int, ct *rlwe.Ciphertext)) error {
-	c := w.c
-	src := cts[from]
-	level := c.Limbs() - 1
-	decomposed := w.eval.BuffDecompQP[:c.digits(c.Limbs())]
-	w.eval.DecomposeNTT(level, c.SpecialLimbs()-1, c.SpecialLimbs(), src.Value[1], true, decomposed)
+func (w *Worker) rotations(cts []*rlwe.Ciphertext, from int, use func(at int, ct *rlwe.Ciphertext)) {
+	w.decompose(cts[from].Value[1])
 	for step := 1 << bits.Len(uint(from)); step < len(cts); step *= 2 {
-		if err := w.eval.AutomorphismHoisted(level, src, decomposed, c.galois(step), w.spare); err != nil {
-			return err
-		}
+		w.automorphism(w.spare, cts[from], w.c.galois(step))
 		use(from+step, w.spare)
 	}
-	return nil
 }
 
 // store writes a rotation where the inner products read it.
@@ -142,32 +133,27 @@ func (c *Context) Inner(sums Sums, p *Prepared, diagonals []uint32, first, group
 
 // Collapse rotates the groups' sums into place and adds them up: the scores of
 // a block. It overwrites the sums.
-func (w *Worker) Collapse(sums Sums) (*rlwe.Ciphertext, error) {
+func (w *Worker) Collapse(sums Sums) *rlwe.Ciphertext {
 	c := w.c
 	r := c.at(c.Limbs())
 	last := len(sums) - 1
 	sum := sums[last]
 	for g := last - 1; g >= 0; g-- {
-		if err := w.eval.Automorphism(sum, c.galois(c.Babies()), w.spare); err != nil {
-			return nil, err
-		}
+		w.rotate(w.spare, sum, c.galois(c.Babies()))
 		r.Add(w.spare.Value[0], sums[g].Value[0], sums[g].Value[0])
 		r.Add(w.spare.Value[1], sums[g].Value[1], sums[g].Value[1])
 		sum = sums[g]
 	}
-	return sum, nil
+	return sum
 }
 
 // Answer finishes a block whose groups have all been summed: the threshold, the
 // blinding, and the packed answer, which it appends to dst. It overwrites the
 // sums.
-func (w *Worker) Answer(dst []byte, p *Prepared, sums Sums, seed Seed, stages *Stages) ([]byte, error) {
+func (w *Worker) Answer(dst []byte, p *Prepared, sums Sums, seed Seed, stages *Stages) []byte {
 	w.Use(p.keys)
 	start := time.Now()
-	scores, err := w.Collapse(sums)
-	if err != nil {
-		return nil, err
-	}
+	scores := w.Collapse(sums)
 	stages.add(StageInner, start)
 	start = time.Now()
 	t := w.threshold(scores, p.threshold)
@@ -179,5 +165,5 @@ func (w *Worker) Answer(dst []byte, p *Prepared, sums Sums, seed Seed, stages *S
 		dst = pack(dst, half.Coeffs[0])
 	}
 	stages.add(StageAnswer, start)
-	return dst, nil
+	return dst
 }

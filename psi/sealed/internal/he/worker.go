@@ -5,14 +5,12 @@ import (
 	"github.com/tuneinsight/lattigo/v5/ring"
 )
 
-// A Worker holds the buffers of one goroutine, about 40 MB, and evaluates the
+// A Worker holds the buffers of one goroutine, about 35 MB, and evaluates the
 // circuit under the keys that Use names. It is not safe for concurrent use.
 type Worker struct {
 	c        *Context
 	keys     *Keys
-	eval     rlwe.Evaluator
-	buffers  *rlwe.EvaluatorBuffers
-	extender *ring.BasisExtender
+	switcher switcher
 	buf      ring.Poly
 	mont     [2]ring.Poly
 	third    ring.Poly
@@ -29,27 +27,18 @@ func (c *Context) Worker() *Worker {
 	}
 	r := c.at(c.Limbs())
 	return &Worker{
-		c: c, buffers: rlwe.NewEvaluatorBuffers(c.params), extender: ring.NewBasisExtender(c.ringQ, c.ringP),
-		buf: r.NewPoly(), mont: [2]ring.Poly{r.NewPoly(), r.NewPoly()}, third: r.NewPoly(),
+		c: c, switcher: c.newSwitcher(), buf: r.NewPoly(), mont: [2]ring.Poly{r.NewPoly(), r.NewPoly()}, third: r.NewPoly(),
 		tmp: c.newCiphertext(c.Limbs()), spare: c.newCiphertext(c.Limbs()),
 		coeffs: make([]uint64, c.N()), slots: make([]uint32, c.N()),
 	}
 }
 
 // Use makes the worker evaluate under these keys from now on.
-func (w *Worker) Use(k *Keys) {
-	if w.keys != k {
-		w.keys = k
-		// Keys and tables are shared, buffers are the worker's own.
-		w.eval = *k.eval
-		w.eval.EvaluatorBuffers = w.buffers
-		w.eval.BasisExtender = w.extender
-	}
-}
+func (w *Worker) Use(k *Keys) { w.keys = k }
 
 // Release hands the worker back for others to use.
 func (w *Worker) Release() {
-	w.keys, w.eval = nil, rlwe.Evaluator{}
+	w.keys = nil
 	w.c.workers.Put(w)
 }
 
@@ -127,12 +116,8 @@ func (w *Worker) tensor(d [3]ring.Poly, a, b *rlwe.Ciphertext) {
 // relinearize adds the third part of a product, as a part of s, to the first
 // two, in place.
 func (w *Worker) relinearize(ct *rlwe.Ciphertext, third ring.Poly) {
-	n := limbs(ct)
-	t := lower(w.tmp, n)
-	w.eval.GadgetProduct(n-1, third, &w.keys.relin.GadgetCiphertext, t)
-	r := w.c.at(n)
-	r.Add(ct.Value[0], t.Value[0], ct.Value[0])
-	r.Add(ct.Value[1], t.Value[1], ct.Value[1])
+	w.decompose(third)
+	w.switchTo([2]ring.Poly(ct.Value), [2]ring.Poly(ct.Value), w.keys.relin)
 }
 
 // product returns a·b without dividing: lower terms are added first.
