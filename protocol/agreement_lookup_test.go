@@ -60,7 +60,7 @@ func TestLookupClauseText(t *testing.T) {
 	a := draft(t, lookups)
 	must(t, a.WriteText(&b))
 	for _, want := range []string{"either party may ask the other", "subscription until the epoch ends", "960 a minute",
-		"30 days", "72 hours", "By lookups alone: Trying every value takes", "2^-40"} {
+		"30 days", "72 hours", "By lookups: Trying every value takes", "2^-40"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the text lacks %q:\n%s", want, b.String())
 		}

@@ -23,7 +23,9 @@ func (a *Agreement) WriteText(w io.Writer) error {
 	p.line("Legal basis", a.LegalBasis)
 	p.line("Compartment", a.Compartment)
 	p.line("Valid", a.ValidFrom+" until "+a.ValidUntil)
-	p.line("Who learns", a.learnsText())
+	if len(a.SessionModes()) > 0 {
+		p.line("Who learns", a.learnsText())
+	}
 	for _, m := range a.Modes {
 		p.line("Mode", a.modeText(m))
 	}
@@ -33,16 +35,12 @@ func (a *Agreement) WriteText(w io.Writer) error {
 		ApproveTwo:  "two operators on each side, the proposing user not among them",
 	}[a.Approval])
 	p.line("Retention", fmt.Sprintf("results and log entries for %d days", a.RetentionDays))
-	p.line("Set sizes", map[Padding]string{
-		PadExact: "exact: each side learns how many match keys the other has",
-		PadPow2:  "padded to a power of two, at most the cap",
-		PadCap:   "always padded to the cap",
-	}[a.Padding])
 	if a.Labels != nil {
 		p.line("Labels", fmt.Sprintf("a hit opens the sender's reference, at most %d bytes, for up to %d records a key", a.Labels.Bytes, a.Labels.Slots))
 	}
-	p.line("Caps", fmt.Sprintf("%d items a session and %d a day after padding, %d sessions a day, %d keys a record (enforced by both nodes; one budget for all of a peer's modes)",
-		a.Caps.ItemsPerSession, a.Caps.ItemsPerDay, a.Caps.SessionsPerDay, a.Rules.MaxKeysPerRecord))
+	if len(a.SessionModes()) > 0 {
+		a.sessionText(p)
+	}
 	if a.Caps.MinRecords > 0 {
 		p.line("Smallest set", fmt.Sprintf("%d records (self-declared: each node checks its own data)", a.Caps.MinRecords))
 	}
@@ -52,24 +50,47 @@ func (a *Agreement) WriteText(w io.Writer) error {
 	if a.Search != nil {
 		a.searchText(p)
 	}
-	if len(a.SessionModes()) > 0 {
-		p.line("Engine", fmt.Sprintf("%s, %s", a.Engine, a.Security))
-	}
-	if a.ShardItems > 0 {
-		p.line("Shards", fmt.Sprintf("about %d items at a time; a cut session goes on after the last one finished", a.ShardItems))
-	}
-	p.raw("\nRules (%s, %s)\n", a.Rules.Name, a.Normalisation)
+	p.raw("\nRules (%s, %s; at most %d keys a record)\n", a.Rules.Name, a.Normalisation, a.Rules.MaxKeysPerRecord)
 	for i := range a.Rules.Rules {
 		r := &a.Rules.Rules[i]
 		p.raw("  %s: %s\n", r.ID, r.Sentence())
-		p.raw("    %s under these caps.\n", enumeration(r.EnumerationDays(a.Caps.ItemsPerDay)))
+		if len(a.SessionModes()) > 0 {
+			p.raw("    %s under these caps.\n", enumeration(r.EnumerationDays(a.Caps.ItemsPerDay)))
+		}
 		if a.Lookup != nil {
-			p.raw("    By lookups alone: %s.\n", enumeration(r.EnumerationDays(a.Lookup.EvaluationsPerDay)))
+			p.raw("    By lookups: %s.\n", enumeration(r.EnumerationDays(a.lookupsPerDay())))
 		}
 	}
 	a.warnings(p)
 	return p.err
 }
+
+// sessionText explains what holds for sessions alone.
+func (a *Agreement) sessionText(p *textWriter) {
+	p.line("Set sizes", map[Padding]string{
+		PadExact: "exact: each side learns how many match keys the other has",
+		PadPow2:  "padded to a power of two, at most the cap",
+		PadCap:   "always padded to the cap",
+	}[a.Padding])
+	p.line("Caps", fmt.Sprintf("%d items a session and %d a day after padding, %d sessions a day (enforced by both nodes; one budget for all of a peer's modes)",
+		a.Caps.ItemsPerSession, a.Caps.ItemsPerDay, a.Caps.SessionsPerDay))
+	p.line("Engine", fmt.Sprintf("%s, %s", a.Engine, a.Security))
+	if a.ShardItems > 0 {
+		p.line("Shards", fmt.Sprintf("about %d items at a time; a cut session goes on after the last one finished", a.ShardItems))
+	}
+}
+
+// TriesPerDay is how many values a peer may try under the caps in a day, in all
+// modes together.
+func (a *Agreement) TriesPerDay() int64 {
+	if len(a.SessionModes()) > 0 || a.Lookup == nil {
+		return a.Caps.ItemsPerDay
+	}
+	return a.lookupsPerDay()
+}
+
+// lookupsPerDay is how many values a peer may look up in a day.
+func (a *Agreement) lookupsPerDay() int64 { return min(a.Lookup.EvaluationsPerDay, a.Caps.ItemsPerDay) }
 
 func (a *Agreement) learnsText() string {
 	if a.Learns == LearnsProposer {
@@ -126,7 +147,7 @@ func (a *Agreement) warnings(p *textWriter) {
 		if days := r.EnumerationDays(a.Caps.ItemsPerDay); days < weakDays && len(a.SessionModes()) > 0 {
 			lines = append(lines, fmt.Sprintf("rule %q: a peer could try every value within %.0f days. Lower items_per_day or add a field.", r.ID, math.Ceil(days)))
 		} else if a.Lookup != nil {
-			if days := r.EnumerationDays(min(a.Lookup.EvaluationsPerDay, a.Caps.ItemsPerDay)); days < weakDays {
+			if days := r.EnumerationDays(a.lookupsPerDay()); days < weakDays {
 				lines = append(lines, fmt.Sprintf("rule %q: a peer could look up every value within %.0f days. Lower evaluations_per_day or add a field.", r.ID, math.Ceil(days)))
 			}
 		}
@@ -135,7 +156,7 @@ func (a *Agreement) warnings(p *textWriter) {
 		}
 	}
 	lines = append(lines, a.searchWarnings()...)
-	if a.Padding == PadExact {
+	if a.Padding == PadExact && len(a.SessionModes()) > 0 {
 		lines = append(lines, "padding exact tells the peer the size of the set, and its growth from session to session.")
 	}
 	if len(lines) == 0 {

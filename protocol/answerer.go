@@ -56,6 +56,10 @@ type refusals struct {
 type request struct {
 	number uint64
 	answer func() (*wirepb.Frame, error)
+	// mode and evaluations are what metrics count; empty where nothing is asked
+	// about anybody.
+	mode        psi.Mode
+	evaluations int64
 }
 
 // refusal is an error that ends only a request.
@@ -205,7 +209,9 @@ func (s *answerer) read(mode psi.Mode, f *wirepb.Frame) (*request, error) {
 // answer sends the answer to a request, or its refusal. Any other error ends the
 // stream.
 func (s *answerer) answer(r *request) {
+	began := time.Now()
 	f, err := r.answer()
+	s.observe(r, err, time.Since(began))
 	var no refusal
 	if errors.As(err, &no) {
 		m := &wirepb.Refusal{Number: r.number, Code: string(no.why.Code)}
@@ -222,6 +228,22 @@ func (s *answerer) answer(r *request) {
 		return
 	}
 	s.keepHeads()
+}
+
+// Outcome of a request that was answered, for metrics.
+const outcomeAnswered = "answered"
+
+// observe tells metrics of a request.
+func (s *answerer) observe(r *request, err error, took time.Duration) {
+	if s.n.Observe == nil || r.mode == "" {
+		return
+	}
+	e := Event{Request: true, Mode: r.mode, Role: psi.RoleSender, Outcome: outcomeAnswered, PeerItems: r.evaluations, Duration: took}
+	if err != nil {
+		code, _ := codeOf(err)
+		e.Outcome, e.PeerItems = string(code), 0
+	}
+	s.n.Observe(e)
 }
 
 // ceilSeconds rounds up: who comes back then must not be too early.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/symbolon/symbolon/internal/records"
 	"github.com/symbolon/symbolon/internal/store"
@@ -22,6 +23,9 @@ type LookupRequest struct {
 	Purpose, Case string
 	// InFlight bounds the lookups of Each on the wire at once; 0 means 16.
 	InFlight int
+	// Patience is how long a lookup of Each waits for room in the peer's budget;
+	// 0 is not at all.
+	Patience time.Duration
 	// NoFetch uses the filter on our disk even where the peer has a newer one.
 	NoFetch  bool
 	Progress func(Progress)

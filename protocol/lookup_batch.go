@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -22,7 +23,8 @@ type LookupSummary struct {
 const defaultInFlight = 16
 
 // Each looks up every record of a source and calls fn with the results, in the
-// source's order. It stops at the first error, after the results before it.
+// source's order. It stops at the first error, after the results before it. Where
+// the peer's budget was what ended it, those under way that were paid for follow.
 func (l *Lookups) Each(ctx context.Context, src Source, fn func(*LookupResult) error) (sum LookupSummary, err error) {
 	began := time.Now()
 	if src.Compartment != l.r.a.Compartment {
@@ -47,7 +49,7 @@ func (l *Lookups) Each(ctx context.Context, src Source, fn func(*LookupResult) e
 				return context.Canceled
 			}
 			wg.Go(func() {
-				res, err := l.lookup(ctx, id, keys, cut)
+				res, err := l.patient(ctx, stop, id, keys, cut)
 				one <- lookedUp{res, err}
 			})
 			return nil
@@ -66,20 +68,61 @@ func (l *Lookups) Each(ctx context.Context, src Source, fn func(*LookupResult) e
 	})
 	for one := range queue {
 		got := <-one
-		if err != nil {
-			continue // draining
-		}
-		if err = got.err; err == nil {
+		switch {
+		case err == nil:
+			if err = got.err; err == nil {
+				sum.add(got.result)
+				err = fn(got.result)
+			}
+			if err != nil {
+				close(stop)
+			}
+		case got.err == nil && overBudget(err): // draining
 			sum.add(got.result)
-			err = fn(got.result)
-		}
-		if err != nil {
-			close(stop)
+			err = errors.Join(err, fn(got.result))
 		}
 	}
 	wg.Wait()
 	sum.Seconds = time.Since(began).Seconds()
 	return sum, err
+}
+
+// patient is lookup that waits for room in the peer's budget, unless stop is
+// closed.
+func (l *Lookups) patient(ctx context.Context, stop <-chan struct{}, id string, keys []records.Key, cut bool) (*LookupResult, error) {
+	for {
+		res, err := l.lookup(ctx, id, keys, cut)
+		wait, worth := budgetWait(err, l.n.Now(), l.req.Patience)
+		if !worth {
+			return res, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-stop:
+			return res, err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// overBudget reports whether the peer has refused a request, and only that, for
+// its budget.
+func overBudget(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.request && e.Code == CodeBudget
+}
+
+// budgetWait returns how long to wait until a request that was refused for the
+// peer's budget has room, and whether patience suffices. Where the clocks differ
+// that may be too early: never so often that it matters.
+func budgetWait(err error, now time.Time, patience time.Duration) (wait time.Duration, worth bool) {
+	var e *Error
+	if !overBudget(err) || !errors.As(err, &e) || e.RetryAfter.IsZero() || patience == 0 {
+		return 0, false
+	}
+	wait = max(e.RetryAfter.Sub(now), time.Second)
+	return wait, wait <= patience
 }
 
 // lookedUp is a result of Each that waits for those before it.

@@ -49,10 +49,10 @@ func (s *answerer) requestOf(mode psi.Mode, f *wirepb.Frame) (*request, error) {
 		return s.standingRequest(f.GetStanding())
 	case f.GetManifestQuery() != nil:
 		m := f.GetManifestQuery()
-		return &request{m.Number, func() (*wirepb.Frame, error) { return s.manifest(m) }}, nil
+		return &request{number: m.Number, answer: func() (*wirepb.Frame, error) { return s.manifest(m) }}, nil
 	case f.GetChunkQuery() != nil:
 		m := f.GetChunkQuery()
-		return &request{m.Number, func() (*wirepb.Frame, error) { return s.chunk(m) }}, nil
+		return &request{number: m.Number, answer: func() (*wirepb.Frame, error) { return s.chunk(m) }}, nil
 	}
 	return nil, refuse(CodeMessage, "the peer sent %s, want a request", frameName(f))
 }
@@ -105,7 +105,8 @@ func (s *answerer) lookupRequest(m *wirepb.LookupRequest) (*request, error) {
 	if err := s.verify(lookupSigned(s.a.ID(), m), m.Signature); err != nil {
 		return nil, err
 	}
-	return &request{m.Number, func() (*wirepb.Frame, error) { return s.evaluate(m, int64(count)) }}, nil
+	answer := func() (*wirepb.Frame, error) { return s.evaluate(m, int64(count)) }
+	return &request{number: m.Number, answer: answer, mode: psi.ModeLookup, evaluations: int64(count)}, nil
 }
 
 // evaluate answers a request for evaluations: booked and logged first.
@@ -173,7 +174,7 @@ func (s *answerer) standingRequest(m *wirepb.Standing) (*request, error) {
 	if err := s.verify(standingSigned(s.a.ID(), m), m.Signature); err != nil {
 		return nil, err
 	}
-	return &request{m.Number, func() (*wirepb.Frame, error) { return s.standing(m) }}, nil
+	return &request{number: m.Number, answer: func() (*wirepb.Frame, error) { return s.standing(m) }}, nil
 }
 
 // standing logs a declaration, and charges the first for each version of the

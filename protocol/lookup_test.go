@@ -352,6 +352,62 @@ func TestLookupBudget(t *testing.T) {
 	}
 }
 
+// A batch that is over the budget hands out all that was paid for; a patient one
+// waits for room.
+func TestLookupEachOverBudget(t *testing.T) {
+	t.Parallel()
+	north, south, agreement := lookupPair(t, func(a *Agreement) { a.Lookup.EvaluationsPerMinute = 24 })
+	l := north.look(t, agreement)
+	asked := 0
+	sum, err := l.Each(t.Context(), north.source(), func(*LookupResult) error { asked++; return nil })
+	codeIs(t, err, CodeBudget, true)
+	if n := len(south.entries(t, agreement, eventLookup)); n != 3 || asked != n || sum.Records != int64(n) || sum.Evaluations != 24 {
+		t.Errorf("%d lookups were charged, %d handed out: %+v", n, asked, sum)
+	}
+	must(t, l.Close())
+
+	// Our clock is a minute before the peer's, so that the wait is short.
+	north.at(epoch.Add(2 * time.Minute))
+	south.at(epoch.Add(61 * time.Second))
+	var mu sync.Mutex
+	var events []Event
+	south.Observe = func(e Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		events = append(events, e)
+		if e.Outcome == string(CodeBudget) { // time passes while we wait
+			south.at(epoch.Add(3 * time.Minute))
+		}
+	}
+	l, err = north.OpenLookups(t.Context(), LookupRequest{Agreement: agreement, User: north.users[1], Purpose: "find", Case: "C-7",
+		InFlight: 1, Patience: time.Minute})
+	must(t, err)
+	north.setData(t, people("n", 20, 25))
+	asked = 0
+	sum, err = l.Each(t.Context(), north.source(), func(*LookupResult) error { asked++; return nil })
+	must(t, err)
+	must(t, l.Close())
+	if asked != 5 || sum.Hits != 5 {
+		t.Errorf("%d were answered: %+v", asked, sum)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	answered, refused := 0, 0
+	for _, e := range events {
+		switch {
+		case !e.Request || e.Mode != psi.ModeLookup || e.Role != psi.RoleSender || e.Duration <= 0:
+			t.Errorf("metrics hear of %+v", e)
+		case e.Outcome == outcomeAnswered && e.PeerItems == 8:
+			answered++
+		case e.Outcome == string(CodeBudget) && e.PeerItems == 0:
+			refused++
+		}
+	}
+	if answered != 5 || answered+refused != len(events) {
+		t.Errorf("metrics hear of %d answers among %+v", answered, events)
+	}
+}
+
 func TestLookupQuotaIsExactUnderARace(t *testing.T) {
 	t.Parallel()
 	north, south, agreement := lookupPair(t, func(a *Agreement) { a.Lookup.EvaluationsPerMinute = 400 })

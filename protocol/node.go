@@ -41,14 +41,21 @@ type Options struct {
 	// Rand and Now are crypto/rand and the clock unless a test sets them.
 	Rand io.Reader
 	Now  func() time.Time
+	// StandingEvery is how often Tend asks a peer whether the filter that a
+	// standing lookup is tested against has changed; 0 means 10 minutes.
+	StandingEvery time.Duration
 	// OnStanding, if set, hears of each new hit of a standing lookup.
 	OnStanding func(StandingHit)
-	// Observe, if set, hears of every attempt that ends, for metrics.
+	// Observe, if set, hears of every attempt that ends, and of every lookup that
+	// was answered or refused, for metrics.
 	Observe func(Event)
 }
 
 // Event is an attempt that ended, without anything of persons in it.
 type Event struct {
+	// Request says that it is a request that was answered at once: PeerItems are
+	// its evaluations, after padding, and there is no traffic of its own.
+	Request   bool
 	Mode      psi.Mode
 	Role      psi.Role
 	Outcome   string
@@ -108,6 +115,9 @@ func NewNode(o Options) (*Node, error) {
 	}
 	if o.MaxLookups == 0 {
 		o.MaxLookups = 256
+	}
+	if o.StandingEvery == 0 {
+		o.StandingEvery = standingEvery
 	}
 	if o.Timeouts == (Timeouts{}) {
 		o.Timeouts = DefaultTimeouts

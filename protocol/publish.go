@@ -61,8 +61,10 @@ type publicationDetail struct {
 	Records  int64 `json:"records"`
 	Keys     int64 `json:"keys"`
 	Computed int64 `json:"computed"` // outputs computed for this version
-	Added    int64 `json:"added"`
-	Removed  int64 `json:"removed"`
+	// Cut counts the records with more keys than the rules allow for one.
+	Cut     int64 `json:"cut"`
+	Added   int64 `json:"added"`
+	Removed int64 `json:"removed"`
 	// CPUSeconds is what the outputs took, RotationCPUSeconds what one rotation
 	// of all the node's agreements takes.
 	CPUSeconds         float64 `json:"cpu_seconds"`
@@ -261,6 +263,16 @@ func (p *publisher) progress(at Progress) {
 	}
 }
 
+// walked tells how far the walk over the keys is, which is what takes the time.
+func (p *publisher) walked(stage string, done, total int) {
+	switch stage {
+	case lookup.StageReading:
+		p.progress(Progress{Stage: lookup.StageEvaluating, Done: done, Total: p.index.Len()})
+	case lookup.StageWriting:
+		p.progress(Progress{Stage: stage, Done: done, Total: total})
+	}
+}
+
 // checkRotation measures what a rotation of all agreements costs, and refuses an
 // epoch that is shorter.
 func (p *publisher) checkRotation() error {
@@ -321,7 +333,7 @@ func (p *publisher) publish() (*Publication, error) {
 	id := epochID{a.Hex(), p.epoch.row.Epoch}
 	pub, err := lookup.OpenPublisher(n.ownPath(id), a.lookupParams(id.epoch), p.epoch.secret, lookup.Options{
 		Rand: n.Rand, Workers: n.Workers,
-		Progress: func(stage string, done, total int) { p.progress(Progress{Stage: stage, Done: done, Total: total}) },
+		Progress: p.walked,
 	})
 	if err != nil {
 		return nil, err
@@ -347,7 +359,7 @@ func (p *publisher) publish() (*Publication, error) {
 		return nil, err
 	}
 	s := staged.Stats
-	detail := publicationDetail{Records: int64(s.Records), Keys: int64(s.Items), Computed: int64(s.Evaluated), Added: int64(s.Added),
+	detail := publicationDetail{Records: int64(s.Records), Keys: int64(s.Items), Cut: int64(p.index.Cut()), Computed: int64(s.Evaluated), Added: int64(s.Added),
 		Removed: int64(s.Removed), CPUSeconds: time.Duration(p.cpu.Load()).Seconds(), RotationCPUSeconds: p.total}
 	if err := p.record(staged.Manifest, lookup.Signed{Manifest: staged.Bytes(), Signature: signature}, detail); err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ func (s *answerer) searchRequestOf(f *wirepb.Frame) (*request, error) {
 		return s.revealRequest(f.GetRevealRequest())
 	case f.GetSearchCancel() != nil:
 		m := f.GetSearchCancel()
-		return &request{m.Number, func() (*wirepb.Frame, error) { return s.cancelSearch(m) }}, nil
+		return &request{number: m.Number, answer: func() (*wirepb.Frame, error) { return s.cancelSearch(m) }}, nil
 	}
 	return nil, refuse(CodeMessage, "the peer sent %s, want a request", frameName(f))
 }
@@ -99,7 +99,7 @@ func (s *answerer) searchRequest(m *wirepb.SearchRequest) (*request, error) {
 	}
 	s.searches[m.Number] = cancel
 	s.mu.Unlock()
-	return &request{m.Number, func() (*wirepb.Frame, error) {
+	answer := func() (*wirepb.Frame, error) {
 		defer func() {
 			s.mu.Lock()
 			delete(s.searches, m.Number)
@@ -107,7 +107,8 @@ func (s *answerer) searchRequest(m *wirepb.SearchRequest) (*request, error) {
 			cancel(nil)
 		}()
 		return s.search(ctx, m)
-	}}, nil
+	}
+	return &request{number: m.Number, answer: answer, mode: psi.ModeSearch, evaluations: s.a.Search.Evaluations}, nil
 }
 
 // cancelSearch ends a search that the peer has given up. One that has ended
@@ -270,7 +271,7 @@ func (s *answerer) searchKeysRequest(m *wirepb.SearchKeys) (*request, error) {
 	if err := s.verify(searchKeysSigned(s.a.ID(), m), m.Signature); err != nil {
 		return nil, err
 	}
-	return &request{m.Number, func() (*wirepb.Frame, error) { return s.searchKeys(m, size) }}, nil
+	return &request{number: m.Number, answer: func() (*wirepb.Frame, error) { return s.searchKeys(m, size) }}, nil
 }
 
 // searchKeys takes a piece of the peer's keys. Pieces come in order, and go on
@@ -389,7 +390,7 @@ func (s *answerer) revealRequest(m *wirepb.RevealRequest) (*request, error) {
 	if err := s.verify(revealSigned(s.a.ID(), m), m.Signature); err != nil {
 		return nil, err
 	}
-	return &request{m.Number, func() (*wirepb.Frame, error) { return s.reveal(m) }}, nil
+	return &request{number: m.Number, answer: func() (*wirepb.Frame, error) { return s.reveal(m) }}, nil
 }
 
 // reveal gives the reference behind a handle. The owner can't know which slots

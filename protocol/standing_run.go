@@ -219,15 +219,12 @@ func (s *standingRun) evaluateOne(ctx context.Context, p listed) error {
 	}
 	for {
 		seeds, _, err := s.look.evaluate(ctx, s.filter, p.Keys)
-		var e *Error
-		if errors.As(err, &e) && e.Code == CodeBudget && e.request && !e.RetryAfter.IsZero() {
-			if wait := e.RetryAfter.Sub(s.n.Now()); wait > 0 && wait < standingPatience {
-				select {
-				case <-time.After(wait):
-					continue
-				case <-ctx.Done():
-					return context.Cause(ctx)
-				}
+		if wait, worth := budgetWait(err, s.n.Now(), standingPatience); worth {
+			select {
+			case <-time.After(wait):
+				continue
+			case <-ctx.Done():
+				return context.Cause(ctx)
 			}
 		}
 		if err == nil {

@@ -20,7 +20,7 @@ const tendEvery = time.Minute
 // and destroys the secrets of those that answer no more. As an asker: it fetches
 // and runs standing lookups. What fails is logged and tried again.
 func (n *Node) Tend(ctx context.Context) error {
-	tick := time.NewTicker(tendEvery)
+	tick := time.NewTicker(min(tendEvery, n.StandingEvery))
 	defer tick.Stop()
 	for {
 		if err := n.TendOnce(ctx); err != nil && ctx.Err() == nil {
@@ -202,7 +202,7 @@ func (s *lookupState) lastTry(agreement string) time.Time {
 }
 
 // standingEvery is how often a peer is asked whether its filter has changed, and
-// how long a list rests after a failure.
+// how long a list rests after a failure, unless the options say otherwise.
 const standingEvery = 10 * time.Minute
 
 // tendStanding runs the standing lookups under an agreement.
@@ -213,7 +213,7 @@ func (n *Node) tendStanding(ctx context.Context, a *Agreement) error {
 	}
 	var errs []error
 	for _, l := range lists {
-		if !l.Ended.IsZero() || n.Now().Sub(l.LastRun) < standingEvery || ctx.Err() != nil {
+		if !l.Ended.IsZero() || n.Now().Sub(l.LastRun) < n.StandingEvery || ctx.Err() != nil {
 			continue
 		}
 		run, err := n.RunStanding(ctx, l.ID, nil)
