@@ -25,6 +25,10 @@ func newLookupWorld(t *testing.T) *world {
 	return w
 }
 
+// lookupPeople is how many people south publishes: enough that publishing can be
+// killed, and that the filter has several chunks.
+const lookupPeople = 12_000
+
 // writeSouth writes the people numbered from 0 to n.
 func (w *world) writeSouth(n int) {
 	w.Helper()
@@ -90,7 +94,7 @@ func TestLookupKillOwner(t *testing.T) {
 	w.writeSouth(100)
 	w.run(0, "--dir", "south", "publish", "--peer", "north")
 	before := w.files("south/lookup")
-	w.writeSouth(people)
+	w.writeSouth(lookupPeople)
 	p := w.start("--dir", "south", "publish", "--peer", "north")
 	w.until("the second version is in the making", func() bool {
 		for name, size := range w.files("south/lookup") {
@@ -108,11 +112,11 @@ func TestLookupKillOwner(t *testing.T) {
 	if refs := w.known(7); len(refs) != 1 || refs[0] != "REF-7" {
 		t.Errorf("a person of the first version gives %q", refs)
 	}
-	if refs := w.known(people - 1); len(refs) != 0 {
+	if refs := w.known(lookupPeople - 1); len(refs) != 0 {
 		t.Errorf("a person of the version that was killed gives %q", refs)
 	}
 	w.run(0, "--dir", "south", "publish", "--peer", "north")
-	if refs := w.known(people - 1); len(refs) != 1 || refs[0] != fmt.Sprintf("REF-%d", people-1) {
+	if refs := w.known(lookupPeople - 1); len(refs) != 1 || refs[0] != fmt.Sprintf("REF-%d", lookupPeople-1) {
 		t.Errorf("a person of the second version gives %q", refs)
 	}
 	w.run(0, "--dir", "south", "audit", "verify")
@@ -124,7 +128,7 @@ func TestLookupKillOwner(t *testing.T) {
 func TestLookupKillAsker(t *testing.T) {
 	t.Parallel()
 	w := newLookupWorld(t)
-	w.writeSouth(people)
+	w.writeSouth(lookupPeople)
 	w.run(0, "--dir", "south", "publish", "--peer", "north")
 	w.serve()
 	raw, err := os.ReadFile(filepath.Join(w.dir, "south", listenAddrFile))
@@ -156,7 +160,7 @@ func TestLookupKillAsker(t *testing.T) {
 	if !f.New || f.Received == 0 || f.Received > f.FilterBytes-900_000 {
 		t.Errorf("the fetch brought %d of %d bytes: it did not go on where it stopped", f.Received, f.FilterBytes)
 	}
-	if refs := w.known(people - 1); len(refs) != 1 {
+	if refs := w.known(lookupPeople - 1); len(refs) != 1 {
 		t.Errorf("a person gives %q", refs)
 	}
 }

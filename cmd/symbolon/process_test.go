@@ -22,7 +22,7 @@ type world struct {
 
 // people is how many records each side has: enough that a session takes a
 // second or two, in which it can be killed.
-const people = 8_000
+const people = 20_000
 
 // newWorld makes two agencies whose data share three people.
 func newWorld(t *testing.T) *world {
