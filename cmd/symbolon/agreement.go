@@ -71,7 +71,7 @@ func viewAgreement(s *protocol.SignedAgreement, full bool) agreementView {
 		v.EnumerationDays = map[string]float64{}
 		for i := range a.Rules.Rules {
 			r := &a.Rules.Rules[i]
-			if days := r.EnumerationDays(a.Caps.ItemsPerDay); days < 1e15 {
+			if days := r.EnumerationDays(a.TriesPerDay()); days < 1e15 {
 				v.EnumerationDays[r.ID] = days
 			}
 		}

@@ -35,7 +35,7 @@ type draftCmd struct {
 	Security        psi.Security  `placeholder:"LEVEL" help:"What the engine withstands; default what the engine offers."`
 	Padding         string        `default:"pow2" enum:"exact,pow2,cap" help:"How set sizes are hidden: exact, pow2 or cap."`
 	LabelBytes      int           `default:"64" placeholder:"N" help:"Length of the reference that a hit opens; 0 for none (default ${default})."`
-	LabelSlots      int           `default:"4" placeholder:"N" help:"How many records one match key may open (default ${default})."`
+	LabelSlots      *int          `placeholder:"N" help:"How many records one match key may open; default 4, and 2 with mode lookup, whose filter grows with it."`
 	ShardItems      int64         `default:"1048576" placeholder:"N" help:"How many items run at a time, so that memory is bounded and a cut session goes on; 0 for all (default ${default})."`
 	ItemsPerSession int64         `default:"4194304" placeholder:"N" help:"Cap on items a session, after padding (default ${default})."`
 	ItemsPerDay     int64         `placeholder:"N" help:"Cap on items in 24 hours; default four sessions' worth."`
@@ -179,7 +179,16 @@ func (c *draftCmd) draft(us, peer protocol.Party) (*protocol.Agreement, error) {
 		a.Caps.ItemsPerDay = 4 * a.Caps.ItemsPerSession
 	}
 	if c.LabelBytes > 0 {
-		a.Labels = &protocol.Labels{Bytes: c.LabelBytes, Slots: c.LabelSlots}
+		a.Labels = &protocol.Labels{Bytes: c.LabelBytes, Slots: 4}
+		if a.Allows(psi.ModeLookup) {
+			a.Labels.Slots = 2
+		}
+		if c.LabelSlots != nil {
+			a.Labels.Slots = *c.LabelSlots
+		}
+	}
+	if len(a.SessionModes()) == 0 {
+		a.ShardItems = 0
 	}
 	if a.Allows(psi.ModeLookup) {
 		a.Lookup = c.lookupFlags.clause()

@@ -21,16 +21,18 @@ const configFile = "symbolon.toml"
 
 // config is symbolon.toml. Flags and environment of serve override it.
 type config struct {
-	Listen      string         `toml:"listen"`
-	OpsListen   string         `toml:"ops_listen"`
-	OpsPublic   bool           `toml:"ops_public"`
-	MaxSessions int            `toml:"max_sessions"`
-	MaxLookups  int            `toml:"max_lookups"`
-	Workers     int            `toml:"workers"`
-	LogLevel    string         `toml:"log_level"`
-	Grace       duration       `toml:"grace"`
-	Timeouts    configTimeouts `toml:"timeouts"`
-	Sources     []configSource `toml:"source"`
+	Listen      string   `toml:"listen"`
+	OpsListen   string   `toml:"ops_listen"`
+	OpsPublic   bool     `toml:"ops_public"`
+	MaxSessions int      `toml:"max_sessions"`
+	MaxLookups  int      `toml:"max_lookups"`
+	Workers     int      `toml:"workers"`
+	LogLevel    string   `toml:"log_level"`
+	Grace       duration `toml:"grace"`
+	// StandingEvery is how often standing lookups ask a peer what is new.
+	StandingEvery duration       `toml:"standing_every"`
+	Timeouts      configTimeouts `toml:"timeouts"`
+	Sources       []configSource `toml:"source"`
 }
 
 type configTimeouts struct {
@@ -88,6 +90,9 @@ ops_listen = %q
 
 # trace, debug, info, warn or error
 # log_level = "info"
+
+# How often standing lookups ask a peer whether its filter has changed.
+# standing_every = "10m"
 
 # How long a stop waits for running sessions before it aborts them.
 # grace = "30s"

@@ -308,5 +308,5 @@ func typed(cells map[string]string) []string {
 
 // demoLookupTerms are the flags of the draft of the agreement for lookups.
 func demoLookupTerms() []string {
-	return []string{"--label-bytes", "64", "--label-slots", "2", "--evaluations", strconv.Itoa(demoEvaluations), "--evaluations-per-minute", strconv.Itoa(2 * demoEvaluations)}
+	return []string{"--evaluations", strconv.Itoa(demoEvaluations), "--evaluations-per-minute", strconv.Itoa(2 * demoEvaluations)}
 }

@@ -24,6 +24,7 @@ type lookupCmd struct {
 	Format   string         `placeholder:"FORMAT" help:"csv or json; default by the file's extension."`
 	Force    bool           `help:"Replace the file if it exists."`
 	InFlight int            `default:"16" placeholder:"N" help:"How many queries of --in are on the wire at once (default ${default})."`
+	Wait     time.Duration  `default:"2m" placeholder:"TIME" help:"How long --in waits for room in the peer's budget before it ends; 0s for not at all (default ${default})."`
 	NoFetch  bool           `help:"Use the filter on this disk even if the peer has a newer version."`
 }
 
@@ -101,6 +102,8 @@ func (c *lookupCmd) check() error {
 		return usagef("--in and a person on the command line exclude each other")
 	case c.In == "" && c.Mapping != "":
 		return usagef("--mapping goes with --in")
+	case c.Wait < 0:
+		return usagef("--wait %v is below zero", c.Wait)
 	case c.InFlight < 1 || c.InFlight > maxInFlight:
 		return usagef("--in-flight %d is outside [1, %d]", c.InFlight, maxInFlight)
 	}
@@ -152,7 +155,7 @@ func (c *lookupCmd) Run(app *App) error {
 	defer p.done()
 	l := &lookup{app: app, progress: p, view: lookupView{Notice: notice, Agreement: row.ID, Peer: peer.Name, Complete: true}}
 	err = l.open(protocol.LookupRequest{Agreement: row.ID, User: user, Purpose: c.Purpose, Case: c.Case,
-		InFlight: c.InFlight, NoFetch: c.NoFetch, Progress: p.session})
+		InFlight: c.InFlight, Patience: c.Wait, NoFetch: c.NoFetch, Progress: p.session})
 	if err != nil {
 		return explainLookup(err)
 	}
@@ -248,13 +251,15 @@ func (l *lookup) one(person *records.Record) error {
 	return nil
 }
 
+const stageLookingUp = "looking up"
+
 // each looks up everybody in a source. Of the answers, hits alone are kept.
 func (l *lookup) each(src protocol.Source) error {
-	l.progress.update("looking up", 0, 0)
+	l.progress.update(stageLookingUp, 0, 0)
 	src.Report = func(r *records.Report) { l.view.Input = r }
 	_, err := l.lookups.Each(l.app.ctx, src, func(r *protocol.LookupResult) error {
 		l.view.add(r, false)
-		l.progress.update("looking up", int(l.view.Records), 0)
+		l.progress.update(stageLookingUp, int(l.view.Records), 0)
 		return nil
 	})
 	l.view.Complete = err == nil

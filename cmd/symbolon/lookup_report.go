@@ -150,7 +150,7 @@ func (v *lookupView) writeAll(w io.Writer) {
 	}
 	fmt.Fprintf(w, "Charged: %s. Wire: %d bytes sent, %d received, %.1f s\n", plural(int(v.Evaluations), "evaluation"), v.Sent.Bytes, v.Got.Bytes, v.Seconds)
 	if !v.Complete {
-		fmt.Fprintln(w, "The list was not finished: these are the first answers.")
+		fmt.Fprintln(w, "The list was not finished: these are the answers that came.")
 	}
 	switch {
 	case v.Out != "":

@@ -11,15 +11,19 @@ import (
 	"github.com/symbolon/symbolon/protocol"
 )
 
-// metrics counts sessions. Labels say mode, role and outcome, nothing of
-// persons, peers or operators.
+// metrics counts sessions and requests. Labels say mode, role and outcome,
+// nothing of persons, peers or operators.
 type metrics struct {
 	registry *prometheus.Registry
 	sessions *prometheus.CounterVec
 	items    *prometheus.CounterVec
 	bytes    *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
-	standing prometheus.Counter
+
+	requests    *prometheus.CounterVec
+	evaluations *prometheus.CounterVec
+	answering   *prometheus.HistogramVec
+	standing    prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -31,11 +35,15 @@ func newMetrics() *metrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "symbolon_session_seconds", Help: "Duration of finished sessions.",
 			Buckets: prometheus.ExponentialBuckets(0.1, 3, 12)}, []string{"mode"}),
 	}
+	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_requests_total", Help: "Requests of peers about one person."}, []string{"mode", "outcome"})
+	m.evaluations = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "symbolon_evaluations_total", Help: "Evaluations for peers, after padding."}, []string{"mode"})
+	m.answering = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "symbolon_request_seconds", Help: "Duration of answering a request.",
+		Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14)}, []string{"mode"})
 	m.standing = prometheus.NewCounter(prometheus.CounterOpts{Name: "symbolon_standing_hits_total", Help: "New hits of standing lookups."})
 	version := prometheus.NewGauge(prometheus.GaugeOpts{Name: "symbolon_build_info", Help: "1, with the version.",
 		ConstLabels: prometheus.Labels{"version": buildVersion().Version, "commit": buildVersion().Commit}})
 	version.Set(1)
-	m.registry.MustRegister(m.sessions, m.items, m.bytes, m.seconds, m.standing, version,
+	m.registry.MustRegister(m.sessions, m.items, m.bytes, m.seconds, m.requests, m.evaluations, m.answering, m.standing, version,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -47,6 +55,12 @@ func (m *metrics) watch(n *protocol.Node) {
 }
 
 func (m *metrics) observe(e protocol.Event) {
+	if e.Request {
+		m.requests.WithLabelValues(string(e.Mode), e.Outcome).Inc()
+		m.evaluations.WithLabelValues(string(e.Mode)).Add(float64(e.PeerItems))
+		m.answering.WithLabelValues(string(e.Mode)).Observe(e.Duration.Seconds())
+		return
+	}
 	m.sessions.WithLabelValues(string(e.Mode), string(e.Role), e.Outcome).Inc()
 	if e.Mode == "" { // it did not get far enough to have sizes
 		return

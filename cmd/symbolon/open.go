@@ -72,7 +72,7 @@ func (a *App) openNode(change func(*protocol.Options)) error {
 	}
 	o := protocol.Options{
 		Identity: id, Store: a.store, Dir: a.dir, Source: sourceFinder(a.dir), Logger: a.logger(),
-		Timeouts: c.timeouts(), MaxSessions: c.MaxSessions, MaxLookups: c.MaxLookups, Workers: c.Workers, Rand: rand.Reader,
+		Timeouts: c.timeouts(), MaxSessions: c.MaxSessions, MaxLookups: c.MaxLookups, StandingEvery: c.StandingEvery.Duration, Workers: c.Workers, Rand: rand.Reader,
 	}
 	if change != nil {
 		change(&o)

@@ -63,18 +63,28 @@ func (p *progress) session(at protocol.Progress) {
 	p.update(at.Stage, at.Done, at.Total)
 }
 
+// units are what stages count, where it is not items.
+var units = map[string]string{"fetching": "MB", stageLookingUp: "people", "evaluating": "match keys", "writing": "steps"}
+
 // progressLine is what update shows.
 func progressLine(stage string, done, total int, spent time.Duration) string {
+	unit := "items"
+	if u, ok := units[stage]; ok {
+		unit = u
+	}
 	switch {
 	case total > 0:
-		line := fmt.Sprintf("%s: %d of %d items, %d %%", stage, done, total, int64(done)*100/int64(total))
+		line := fmt.Sprintf("%s: %d of %d %s, %d %%", stage, done, total, unit, int64(done)*100/int64(total))
+		if unit == "MB" {
+			line = fmt.Sprintf("%s: %.1f of %.1f MB, %d %%", stage, float64(done)/1e6, float64(total)/1e6, int64(done)*100/int64(total))
+		}
 		if done > 0 && done < total && spent > time.Second {
 			left := time.Duration(float64(spent) * float64(total-done) / float64(done))
 			line += fmt.Sprintf(", %s left", left.Round(time.Second))
 		}
 		return line
 	case done > 0:
-		return fmt.Sprintf("%s: %d items", stage, done)
+		return fmt.Sprintf("%s: %d %s", stage, done, unit)
 	}
 	return stage
 }

@@ -156,6 +156,7 @@ type publicationView struct {
 	Records     int64  `json:"records"`
 	Keys        int64  `json:"keys"`
 	PaddedKeys  int64  `json:"padded_keys"`
+	Cut         int64  `json:"cut_records"` // with more keys than the rules allow
 	Computed    int64  `json:"computed_keys"`
 	FilterBytes int64  `json:"filter_bytes"`
 	DeltaBytes  int64  `json:"delta_bytes"`
@@ -172,7 +173,7 @@ type publicationView struct {
 
 func viewPublication(p *protocol.Publication) *publicationView {
 	return &publicationView{Agreement: p.Agreement, Epoch: p.Epoch, Serial: p.Serial, State: p.State, Changed: p.Changed,
-		Records: p.Records, Keys: p.Keys, PaddedKeys: p.PaddedKeys, Computed: p.Computed, FilterBytes: p.FilterBytes, DeltaBytes: p.DeltaBytes,
+		Records: p.Records, Keys: p.Keys, PaddedKeys: p.PaddedKeys, Cut: p.Cut, Computed: p.Computed, FilterBytes: p.FilterBytes, DeltaBytes: p.DeltaBytes,
 		Created: stamp(p.Created), EpochEnds: stamp(p.EpochEnds), ValidUntil: stamp(p.ValidUntil), NextDue: stamp(p.NextDue),
 		CPU: p.CPUSeconds, RotationCPU: p.RotationCPUSeconds}
 }
@@ -195,12 +196,17 @@ func (v *publicationView) write(w io.Writer) {
 	if v.Changed {
 		computed = fmt.Sprintf("%d match keys in %.2f s of CPU", v.Computed, v.CPU)
 	}
+	cut := ""
+	if v.Cut > 0 {
+		cut = fmt.Sprintf("%s more match keys than the rules allow for one record: not all of them are in the filter", plural(int(v.Cut), "record has", "records have"))
+	}
 	next := ""
 	if v.NextDue != v.Created { // there is a schedule
 		next = v.NextDue + " at the earliest, by the agreement's schedule"
 	}
 	fields(w,
 		"Records", fmt.Sprintf("%d with %d match keys; the peer sees %d, padded", v.Records, v.Keys, v.PaddedKeys),
+		"Cut", cut,
 		"Computed", computed,
 		"Filter", size,
 		"Epoch ends", fmt.Sprintf("%s; its key answers until %s and is destroyed then", v.EpochEnds, v.ValidUntil),
