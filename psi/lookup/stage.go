@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/symbolon/symbolon/internal/parallel"
-	"github.com/symbolon/symbolon/psi"
 )
 
 const (
@@ -372,126 +371,6 @@ func (s *staging) fingerprints(list []keyed) error {
 		return err
 	}
 	return sortKeyed(s.ctx, s.opts.Workers, list, s.keyer.bits)
-}
-
-// swapDummies pads the change: dummies leave until the removals fill a step, and
-// come until the additions do and the table is full. A serial with equal slots
-// adds as many keys as it removes, so that neither number shows. There are
-// always enough dummies to pad the removal of an eighth of all keys; beyond
-// that, removals show as far as dummies don't suffice.
-func (s *staging) swapDummies() error {
-	c := &s.change
-	real := len(s.items)
-	dummies := slices.Clone(s.book.dummies)
-	forced, err := s.collisions()
-	if err != nil {
-		return err
-	}
-	oldSlots := 0
-	leave := 0
-	if s.before != nil {
-		oldSlots = s.before.Keys
-		total := max(paddedCount(len(c.removed)), paddedCount(len(c.added))-(s.slots-oldSlots))
-		leave = max(min(total-len(c.removed), len(dummies)), len(c.added)-len(c.removed)-(s.slots-oldSlots), len(forced))
-	}
-	if err := s.shuffle(dummies, forced); err != nil {
-		return err
-	}
-	c.removed = append(c.removed, dummies[:leave]...)
-	slices.SortFunc(c.removed, fingerprint.compare)
-	stay := dummies[leave:]
-	fresh, err := s.drawDummies(s.slots - real - len(stay))
-	if err != nil {
-		return err
-	}
-	for _, f := range fresh {
-		c.added = append(c.added, keyed{f, dummyOrd})
-	}
-	if err := sortKeyed(s.ctx, s.opts.Workers, c.added, s.keyer.bits); err != nil {
-		return err
-	}
-	if s.label != nil {
-		// stay is shuffled already.
-		n := min(paddedCount(len(c.relabelled))-len(c.relabelled), len(stay))
-		for _, f := range stay[:n] {
-			c.relabelled = append(c.relabelled, keyed{f, dummyOrd})
-		}
-		if err := sortKeyed(s.ctx, s.opts.Workers, c.relabelled, s.keyer.bits); err != nil {
-			return err
-		}
-	}
-	s.next.items, s.next.dummies = s.items, append(slices.Clone(stay), fresh...)
-	slices.SortFunc(s.next.dummies, fingerprint.compare)
-	return nil
-}
-
-// collisions returns the dummies whose fingerprints new keys have by chance.
-// Two keys of one fingerprint, which no epoch should see, end it.
-func (s *staging) collisions() (forced map[fingerprint]bool, err error) {
-	same := fmt.Errorf("lookup: two keys share a fingerprint of %d bits: %w", s.bits, ErrRotate)
-	forced = map[fingerprint]bool{}
-	for i, k := range s.change.added {
-		if i > 0 && k.key == s.change.added[i-1].key {
-			return nil, same
-		}
-		if s.old == nil {
-			continue
-		}
-		if _, ok := s.old.table.find(k.key); !ok {
-			continue
-		}
-		if _, ok := slices.BinarySearchFunc(s.change.removed, k.key, fingerprint.compare); ok {
-			continue
-		}
-		if _, ok := slices.BinarySearchFunc(s.book.dummies, k.key, fingerprint.compare); !ok {
-			return nil, same
-		}
-		forced[k.key] = true
-	}
-	return forced, nil
-}
-
-// shuffle brings dummies in random order, those that must leave first.
-func (s *staging) shuffle(dummies []fingerprint, forced map[fingerprint]bool) error {
-	order, err := psi.Permutation(s.opts.Rand, len(dummies))
-	if err != nil {
-		return err
-	}
-	from := slices.Clone(dummies)
-	for i, o := range order {
-		dummies[i] = from[o]
-	}
-	front := 0
-	for i := 0; len(forced) > 0 && i < len(dummies); i++ {
-		if forced[dummies[i]] {
-			dummies[front], dummies[i] = dummies[i], dummies[front]
-			front++
-		}
-	}
-	return nil
-}
-
-// drawDummies returns n random fingerprints, unlike all that there are.
-func (s *staging) drawDummies(n int) ([]fingerprint, error) {
-	out := make([]fingerprint, 0, n)
-	seen := make(map[fingerprint]bool, n)
-	for buf := make([]byte, 16<<10); len(out) < n; {
-		if _, err := readRandom(s.opts.Rand, buf); err != nil {
-			return nil, err
-		}
-		for b := buf; len(b) > 0 && len(out) < n; b = b[16:] {
-			f := fingerprintOf(b, s.keyer.bits)
-			_, there := slices.BinarySearchFunc(s.change.added, f, keyed.compare)
-			if !there && s.old != nil {
-				_, there = s.old.table.find(f)
-			}
-			if !there && !seen[f] {
-				seen[f] = true
-				out = append(out, f)
-			}
-		}
-	}
-	return out, nil
 }
 
 // write writes delta, filter and book, and describes them.

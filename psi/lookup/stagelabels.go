@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -199,15 +200,13 @@ func (s *staging) assignRows() error {
 	for ; j < len(s.book.records); j++ {
 		touched[s.book.records[j].row] = true
 	}
-	open, err := s.freeRows(state, free)
-	if err != nil {
-		return err
-	}
+	open := s.freeRows(state, free)
 	for i, place := range fresh {
 		b := &l.book[place]
 		number := b.row
-		l.records[number].row, b.row = open[i], open[i]
-		state[open[i]], touched[open[i]] = int32(number), true
+		row := open[len(open)-1-i]
+		l.records[number].row, b.row = row, row
+		state[row], touched[row] = int32(number), true
 	}
 	changes := 0
 	for row := range touched {
@@ -227,7 +226,7 @@ func (s *staging) assignRows() error {
 		}
 	}
 	target := paddedCount(written)
-	for _, row := range open[len(fresh):] {
+	for _, row := range open[:len(open)-len(fresh)] {
 		if written >= target {
 			break
 		}
@@ -245,22 +244,28 @@ func (s *staging) assignRows() error {
 	return nil
 }
 
-// freeRows returns the free rows in random order.
-func (s *staging) freeRows(state []int32, free int32) ([]uint32, error) {
-	var open []uint32
+// freeRows returns the free rows in the order of a keyed hash. Padding takes from
+// the front, serial after serial, and records from the back: as with dummies, the
+// rest stays as rows of real records do.
+func (s *staging) freeRows(state []int32, free int32) []uint32 {
+	type ranked struct {
+		rank uint64
+		row  uint32
+	}
+	var order []ranked
+	h := hmac.New(sha256.New, s.keys.record[:])
 	for row, st := range state {
 		if st == free {
-			open = append(open, uint32(row))
+			b := binary.BigEndian.AppendUint32(nil, uint32(row))
+			order = append(order, ranked{binary.BigEndian.Uint64(sumOf(h, []byte("free row"), b)), uint32(row)})
 		}
 	}
-	order, err := psi.Permutation(s.opts.Rand, len(open))
-	if err != nil {
-		return nil, err
+	slices.SortFunc(order, func(a, b ranked) int { return cmp.Compare(a.rank, b.rank) })
+	open := make([]uint32, len(order))
+	for i := range order {
+		open[i] = order[i].row
 	}
-	for i, o := range order {
-		order[i] = open[o]
-	}
-	return order, nil
+	return open
 }
 
 // entry appends the slots of an item's entry, in the order of rows, and reports
