@@ -7,7 +7,7 @@ import (
 	"github.com/symbolon/symbolon/psi/sealed/internal/he"
 )
 
-// Keys are an asker's evaluation keys as the owner holds them: about 150 MB of
+// Keys are an asker's evaluation keys as the owner holds them: about 50 MB of
 // memory. They are safe for concurrent use.
 type Keys struct {
 	p          Params

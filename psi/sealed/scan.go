@@ -40,8 +40,8 @@ func (s *Stages) Each(f func(name string, nanoseconds int64)) {
 // an error of its ends the scan. All goroutines have ended when Scan returns,
 // soon after ctx is cancelled.
 //
-// A worker takes about 60 MB, and each query in a batch 67 MB and another 17 MB
-// a worker (with 512 positions).
+// A worker takes about 20 MB, and each query 70 MB, as much again while it is
+// prepared, and 8 MB a worker with 256 positions.
 func (x *Index) Scan(ctx context.Context, queries []*EncryptedQuery, o ScanOptions, emit func(query, block int, msg []byte) error) error {
 	if len(queries) == 0 {
 		return nil

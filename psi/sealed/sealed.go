@@ -21,10 +21,12 @@
 // what is not covered. The circuit is in internal/he, which holds all use of
 // the lattice library.
 //
-// The engine reads no clock and no network, and takes its randomness from
-// seeds and readers. Running times vary with the shape and the size of the
-// index only, not with sketches or keys, except for the drawing of secret keys
-// and noise, which is by rejection and table-free arithmetic.
+// The engine reads no clock (but to count stages) and no network, and takes its
+// randomness from seeds and readers. A scan does the same operations whatever
+// query and records hold: which instructions run and which memory is read
+// depends on shape and size alone, as far as the library's reductions go, which
+// branch on residues. What the asker does on its own machine is not guarded
+// that way.
 package sealed
 
 import (

@@ -253,10 +253,7 @@ func (c *Context) decodeT(slots []uint32, poly []uint64) {
 func (c *Context) lift(dst, poly []uint64, limb int) {
 	q := c.ringQ.SubRings[limb].Modulus
 	for i, v := range poly {
-		if v > T/2 {
-			v += q - T
-		}
-		dst[i] = v
+		dst[i] = v + (q-T)&-((T/2-v)>>63)
 	}
 }
 

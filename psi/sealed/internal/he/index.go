@@ -34,10 +34,8 @@ func (z *Diagonalizer) Diagonal(sketches []uint8, g, b int, put func(limb int, r
 		row, col := j/cols*cols, j%cols
 		at := (col + b) % d
 		slot := row + (col-g*c.Babies()+cols)%cols
-		z.slots[j] = 0
-		if int(sketches[slot*k+at%k]) == at/k {
-			z.slots[j] = 1
-		}
+		// One where they are equal, without a branch.
+		z.slots[j] = (uint32(int(sketches[slot*k+at%k])^at/k) - 1) >> 31
 	}
 	c.encodeT(z.poly, z.slots)
 	for limb := range c.Limbs() {

@@ -5,7 +5,7 @@ import (
 	"github.com/tuneinsight/lattigo/v5/ring"
 )
 
-// A Worker holds the buffers of one goroutine, about 35 MB, and evaluates the
+// A Worker holds the buffers of one goroutine, about 20 MB, and evaluates the
 // circuit under the keys that Use names. It is not safe for concurrent use.
 type Worker struct {
 	c        *Context
