@@ -64,6 +64,16 @@ func parsePublicKeys(ed, ml []byte) (*publicKeys, error) {
 	return k, nil
 }
 
+// CheckEd25519 reports why a public key that a peer has drawn must not be taken:
+// its length, a form that is not canonical, or small order, under which one
+// signature holds for many messages.
+func CheckEd25519(key []byte) error {
+	if err := checkEd25519(key); err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	return nil
+}
+
 // checkEd25519 refuses keys under which one signature holds for many messages.
 // Their owner could sign a log head and later show another under the same
 // signature. See Chalkias, Garillot and Nikolaenko, Taming the Many EdDSAs

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/symbolon/symbolon/keys"
 	"github.com/symbolon/symbolon/protocol/wirepb"
 	"github.com/symbolon/symbolon/psi"
 )
@@ -169,8 +170,8 @@ func (g *grantStream) keepHeads() {
 
 // verifyGrant checks what the peer says of the key that will sign its requests.
 func verifyGrant(l *link, a *Agreement, m *wirepb.Grant) (ed25519.PublicKey, error) {
-	if len(m.Key) != ed25519.PublicKeySize {
-		return nil, refuse(CodeMessage, "the peer's key has %d bytes, want %d", len(m.Key), ed25519.PublicKeySize)
+	if err := keys.CheckEd25519(m.Key); err != nil {
+		return nil, refuse(CodeMessage, "the key of the grant: %w", err)
 	}
 	signed := grantBytes(psi.Mode(m.Mode), a.ID(), l.conn.Binding(), m.Key)
 	if err := l.conn.Peer().Verify(domainGrant, signed, signatureOf(m.Signature)); err != nil {

@@ -298,8 +298,12 @@ func TestGrantIsChecked(t *testing.T) {
 		code   Code
 		change func(*wirepb.Grant)
 	}{
-		"another mode":      {CodeSignature, func(g *wirepb.Grant) { g.Mode = "mutual" }},
-		"another key":       {CodeSignature, func(g *wirepb.Grant) { g.Key = flip(g.Key) }},
+		"another mode": {CodeSignature, func(g *wirepb.Grant) { g.Mode = "mutual" }},
+		"another key":  {CodeSignature, func(g *wirepb.Grant) { g.Key, _, _ = ed25519.GenerateKey(rand.Reader) }},
+		// Under such a key one signature would hold for many requests.
+		"a key of small order": {CodeMessage, func(g *wirepb.Grant) {
+			g.Key = make([]byte, 32)
+		}},
 		"half a key":        {CodeMessage, func(g *wirepb.Grant) { g.Key = g.Key[:31] }},
 		"one signature":     {CodeSignature, func(g *wirepb.Grant) { g.Signature.MlDsa_65 = nil }},
 		"a false signature": {CodeSignature, func(g *wirepb.Grant) { g.Signature.Ed25519 = flip(g.Signature.Ed25519) }},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -15,10 +16,13 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/symbolon/symbolon/internal/audit"
 	"github.com/symbolon/symbolon/internal/records"
 	"github.com/symbolon/symbolon/internal/store"
 	"github.com/symbolon/symbolon/keys"
+	"github.com/symbolon/symbolon/protocol/wirepb"
 	"github.com/symbolon/symbolon/psi"
 )
 
@@ -663,7 +667,7 @@ func TestSuspensionEndsLookups(t *testing.T) {
 func TestLookupStreamsAreBounded(t *testing.T) {
 	t.Parallel()
 	north, south, agreement := lookupPair(t, nil)
-	south.MaxLookups = 3
+	south.MaxLookups = 4 // of which no peer gets all
 	var open []*Lookups
 	for range 3 {
 		open = append(open, north.look(t, agreement))
@@ -674,4 +678,141 @@ func TestLookupStreamsAreBounded(t *testing.T) {
 		must(t, l.Close())
 	}
 	must(t, north.look(t, agreement).Close())
+}
+
+// What is published is served until the next version is whole.
+func TestServedWhileBuilding(t *testing.T) {
+	t.Parallel()
+	north, south, agreement := lookupPair(t, nil)
+	l := north.look(t, agreement)
+	rec := north.the(t, "n-25")
+	south.setData(t, people("s", 20, 70))
+	asked := 0
+	_, err := south.publish1(agreement, func(r *PublishRequest) {
+		r.RotateNow = true
+		r.Progress = func(at Progress) {
+			if asked++; asked > 5 {
+				return
+			}
+			res, err := l.Lookup(t.Context(), rec)
+			must(t, err)
+			f, err := north.Fetch(t.Context(), FetchRequest{Agreement: agreement})
+			must(t, err)
+			if res.Epoch != 1 || len(res.Hits) != 1 || f.Epoch != 1 {
+				t.Errorf("during %s: %+v, fetched %+v", at.Stage, res, f)
+			}
+		}
+	})
+	must(t, err)
+	if asked == 0 {
+		t.Fatal("nothing was asked meanwhile")
+	}
+	// A publication that fails leaves the one before.
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = south.Publish(ctx, PublishRequest{Agreement: agreement, User: south.users[0], Source: south.source(), RotateNow: true,
+		Progress: func(at Progress) {
+			if at.Stage != stageReading {
+				cancel()
+			}
+		}})
+	if err == nil {
+		t.Fatal("a publication that was cancelled succeeded")
+	}
+	for want := uint32(1); want <= 2; want++ { // the overlap, then the next
+		res, err := l.Lookup(t.Context(), rec)
+		must(t, err)
+		if res.Epoch != want || len(res.Hits) != 1 {
+			t.Errorf("afterwards %+v", res)
+		}
+	}
+	must(t, l.Close())
+}
+
+// On a stream that stays open, log heads are exchanged once a minute.
+func TestHeadsOfALongStream(t *testing.T) {
+	t.Parallel()
+	north, south, agreement := lookupPair(t, nil)
+	l := north.look(t, agreement)
+	rec := north.the(t, "n-25")
+	heads := func(ag *agency) int64 {
+		size, _, _, err := ag.Store.LastLogHead(agreement, true, true)
+		must(t, err)
+		return size
+	}
+	for minute := range 5 {
+		now := epoch.Add(time.Duration(minute) * 61 * time.Second)
+		north.at(now)
+		south.at(now)
+		before := [2]int64{heads(north), heads(south)}
+		_, err := l.Lookup(t.Context(), rec)
+		must(t, err)
+		if minute == 0 {
+			continue // the stream's beginning was just now
+		}
+		for heads(north) == before[0] || heads(south) == before[1] {
+			select {
+			case <-l.r.ended:
+				t.Fatal(l.r.failure())
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	must(t, l.Close())
+	verifyLog(t, north)
+	verifyLog(t, south)
+}
+
+// A node that stops does not wait for peers who are idle.
+func TestCloseEndsLookups(t *testing.T) {
+	t.Parallel()
+	north, south, agreement := lookupPair(t, nil)
+	l := north.look(t, agreement)
+	_, err := l.Lookup(t.Context(), north.the(t, "n-25"))
+	must(t, err)
+	must(t, south.Close(t.Context()))
+	<-l.r.ended
+	_, err = l.Lookup(t.Context(), north.the(t, "n-25"))
+	codeIs(t, err, CodeCancelled, true)
+	if l.Close() == nil {
+		t.Error("the stream ended in order")
+	}
+}
+
+// FuzzRequests: no frame of a peer's gets through without its signature.
+func FuzzRequests(f *testing.F) {
+	a := draft(&testing.T{}, lookups)
+	m := &wirepb.LookupRequest{Number: 1, Epoch: 1, User: "u", Purpose: "p", Case: "c", Blinded: make([]byte, 8*32), Signature: make([]byte, 64)}
+	for _, frame := range []*frame{
+		{Body: &wirepb.Frame_LookupRequest{LookupRequest: m}},
+		{Body: &wirepb.Frame_Standing{Standing: &wirepb.Standing{Number: 1, List: make([]byte, 16), Count: 8, User: "u", Purpose: "p", Case: "c"}}},
+		{Body: &wirepb.Frame_ManifestQuery{ManifestQuery: &wirepb.ManifestQuery{Number: 1}}},
+		{Body: &wirepb.Frame_ChunkQuery{ChunkQuery: &wirepb.ChunkQuery{Number: 1}}},
+		{Body: &wirepb.Frame_Done{Done: &wirepb.Done{}}},
+	} {
+		raw, err := proto.Marshal(frame)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	key, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var frame wirepb.Frame
+		if proto.Unmarshal(raw, &frame) != nil {
+			return
+		}
+		s := &answerer{grantStream: grantStream{a: a}, key: key}
+		r, err := s.read(psi.ModeLookup, &frame)
+		if err == nil && frame.GetManifestQuery() == nil && frame.GetChunkQuery() == nil {
+			t.Errorf("request %d was taken", r.number)
+		}
+		if err != nil {
+			if code, _ := codeOf(err); code != CodeMessage && code != CodeSignature {
+				t.Errorf("refused with %q", code)
+			}
+		}
+	})
 }

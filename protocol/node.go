@@ -179,17 +179,21 @@ func (n *Node) enter(cancel context.CancelCauseFunc, peerRoot string, served boo
 func (n *Node) admit(s *liveSession, kind streamKind) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	running, most := 0, n.MaxSessions
+	running, ofPeer, most := 0, 0, n.MaxSessions
 	if kind == streamRequests {
 		most = n.MaxLookups
 	}
 	for other := range n.live {
 		if other.kind == kind {
 			running++
+			if other.peerRoot == s.peerRoot {
+				ofPeer++
+			}
 		}
 	}
-	if running >= most {
-		return refuse(CodeBusy, "%d streams of the kind are open already", running)
+	// Streams of requests stay open for long: no peer may take them all.
+	if running >= most || kind == streamRequests && ofPeer >= max(1, most*3/4) {
+		return refuse(CodeBusy, "%d streams of the kind are open already, %d of this peer", running, ofPeer)
 	}
 	s.kind = kind
 	return nil
@@ -238,12 +242,16 @@ func (n *Node) Live() int {
 	return len(n.live)
 }
 
-// Close refuses new sessions, waits for the running ones until ctx ends, then
-// aborts those that remain and waits for them. The store stays open.
+// Close refuses new streams, ends those of peers' requests, waits for the running
+// sessions until ctx ends, then aborts those that remain and waits for them. The
+// store stays open.
 func (n *Node) Close(ctx context.Context) error {
 	n.mu.Lock()
 	n.closing = true
 	n.mu.Unlock()
+	// Streams of requests may stay idle for long, and lose nothing but the
+	// requests under way.
+	n.interrupt(errClosing, func(s *liveSession) bool { return s.kind == streamRequests })
 	done := make(chan struct{})
 	go func() {
 		n.idle.Wait()
