@@ -31,6 +31,7 @@ type binder struct {
 	bad          []RowError
 	unread       []Kind
 	given, famil []string
+	countries    map[string]string
 }
 
 // step feeds one column to one field.
@@ -109,6 +110,11 @@ func joined(have, v string) string {
 		return v
 	}
 	return have + "; " + v
+}
+
+// clone returns a binder of the same columns for another goroutine.
+func (b *binder) clone() *binder {
+	return &binder{region: b.region, layouts: b.layouts, columns: b.columns, names: b.names, steps: b.steps, docs: b.docs}
 }
 
 // fill reads one row into r. It returns the bad values, which are left out of
@@ -225,7 +231,7 @@ func (b *binder) feedPlace(r *Record, _, v string) {
 }
 
 func (b *binder) feedNationality(r *Record, _, v string) {
-	c, err := parseCountry(v)
+	c, err := b.country(v)
 	if err != nil {
 		b.unread = append(b.unread, KindCountry)
 		return
@@ -233,6 +239,25 @@ func (b *binder) feedNationality(r *Record, _, v string) {
 	if !slices.Contains(r.Nationalities, c) {
 		r.Nationalities = append(r.Nationalities, c)
 	}
+}
+
+// maxCountries bounds the spellings of countries that a binder remembers.
+const maxCountries = 1024
+
+// country is parseCountry from memory: registers spell few countries.
+func (b *binder) country(s string) (string, error) {
+	if c, ok := b.countries[s]; ok {
+		return c, nil
+	}
+	c, err := parseCountry(s)
+	if err != nil {
+		return "", err
+	}
+	if b.countries == nil || len(b.countries) == maxCountries {
+		b.countries = map[string]string{}
+	}
+	b.countries[strings.Clone(s)] = c
+	return c, nil
 }
 
 func (b *binder) feedMRZ(r *Record, col, v string) {
@@ -329,7 +354,7 @@ func (b *binder) feedDocument(r *Record, col, number, typ, country string) {
 		return
 	}
 	if strings.TrimSpace(country) != "" {
-		c, err := parseCountry(country)
+		c, err := b.country(country)
 		if err != nil {
 			b.unread = append(b.unread, KindCountry)
 		}

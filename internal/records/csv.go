@@ -50,40 +50,27 @@ func (r *reader) readCSV(ctx context.Context) error {
 	if err := r.bind(columns); err != nil {
 		return err
 	}
-	cells := &cells{separator: r.source.mapping.Separator, binder: r.binder}
+	cells := make([]string, len(r.binder.columns))
 	for number := int64(2); ; number++ {
 		limited.left = maxRowBytes
-		row, err := c.Read()
+		got, err := c.Read()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		w := row{number: number, cells: cells}
 		if errors.Is(err, csv.ErrFieldCount) {
-			if err := r.shortRow(number, len(row), len(columns)); err != nil {
-				return err
-			}
-			continue
-		}
-		if err != nil {
+			w = row{number: number, short: fmt.Sprintf("got %d cells, want %d", len(got), len(columns))}
+		} else if err != nil {
 			return csvError(err)
+		} else {
+			for slot, i := range r.binder.columns {
+				cells[slot] = got[i]
+			}
 		}
-		cells.row = row
-		if col, ok := cells.valid(); !ok {
-			return encodingError(number, col)
-		}
-		if err := r.row(ctx, number, cells.values); err != nil {
+		if err := r.row(ctx, w); err != nil {
 			return err
 		}
 	}
-}
-
-// shortRow judges a row with the wrong number of cells, which can't be kept.
-func (r *reader) shortRow(number int64, got, want int) error {
-	r.report.Rows++
-	err := r.judge([]RowError{{Row: number, Kind: KindFields, Reason: fmt.Sprintf("got %d cells, want %d", got, want)}})
-	if errors.Is(err, errSkip) {
-		return nil
-	}
-	return err
 }
 
 // csvError says where a file stops being CSV; csv.ParseError holds no cell.
@@ -151,37 +138,4 @@ func (l *rowLimiter) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	l.left -= n
 	return n, err
-}
-
-// cells are the cells of a row with several values each.
-type cells struct {
-	separator string
-	binder    *binder
-	row       []string
-	split     []string
-}
-
-// values returns the values of a bound column, valid until the next call.
-func (c *cells) values(slot int) []string {
-	cell := c.row[c.binder.columns[slot]]
-	if cell == "" {
-		return nil
-	}
-	c.split = c.split[:0]
-	for v := range strings.SplitSeq(cell, c.separator) {
-		// The cell is part of a string of the whole row: copy what is kept.
-		c.split = append(c.split, strings.Clone(strings.TrimSpace(v)))
-	}
-	return c.split
-}
-
-// valid reports whether the bound cells are UTF-8, and names the first column
-// that is not.
-func (c *cells) valid() (column string, ok bool) {
-	for slot, i := range c.binder.columns {
-		if !utf8.ValidString(c.row[i]) {
-			return c.binder.names[slot], false
-		}
-	}
-	return "", true
 }

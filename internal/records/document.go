@@ -28,6 +28,9 @@ func NormaliseNumber(s string) string {
 	if len(s) > 4*maxNumberBytes {
 		return ""
 	}
+	if isNumber(s) {
+		return s
+	}
 	var b strings.Builder
 	for _, r := range norm.NFKC.String(s) {
 		r = unicode.ToUpper(r)
@@ -47,6 +50,16 @@ func NormaliseNumber(s string) string {
 		return ""
 	}
 	return b.String()
+}
+
+// isNumber reports whether s is a document number in normal form already.
+func isNumber(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'A' || c > 'Z') {
+			return false
+		}
+	}
+	return len(s) <= maxNumberBytes
 }
 
 // decimalValue returns the value of a decimal digit of any script: Unicode lays

@@ -29,13 +29,29 @@ const idEntry = 24
 // a key that lives in memory only, so that a false duplicate among 10^8 ids has
 // probability 2^-75 and the file tells nothing.
 type idSet struct {
-	mac   hash.Hash
-	seen  map[[16]byte]int64
+	key   []byte
+	seen  map[idHash]int64
 	limit int
 	dir   string
 	file  *os.File
 	parts [idParts]idPart
-	sum   [sha256.Size]byte
+}
+
+// idHash is the keyed hash of an id.
+type idHash [16]byte
+
+// idHasher hashes ids for one set. It is not safe for concurrent use.
+type idHasher struct {
+	mac hash.Hash
+	sum [sha256.Size]byte
+}
+
+func (s *idSet) hasher() *idHasher { return &idHasher{mac: hmac.New(sha256.New, s.key)} }
+
+func (h *idHasher) hash(id string) idHash {
+	h.mac.Reset()
+	io.WriteString(h.mac, id)
+	return idHash(h.mac.Sum(h.sum[:0])[:len(idHash{})])
 }
 
 // idPart is a chain of blocks in the file.
@@ -51,14 +67,11 @@ func newIDSet(dir string) (*idSet, error) {
 	if _, err := rand.Read(key); err != nil {
 		return nil, err
 	}
-	return &idSet{mac: hmac.New(sha256.New, key), seen: make(map[[16]byte]int64), limit: idsInMemory, dir: dir}, nil
+	return &idSet{key: key, seen: make(map[idHash]int64), limit: idsInMemory, dir: dir}, nil
 }
 
 // add records the id of a row, or says which row had it before.
-func (s *idSet) add(id string, row int64) error {
-	s.mac.Reset()
-	io.WriteString(s.mac, id)
-	k := [16]byte(s.mac.Sum(s.sum[:0])[:16])
+func (s *idSet) add(k idHash, row int64) error {
 	if s.file == nil {
 		if first, dup := s.seen[k]; dup {
 			return duplicateError(row, first)
@@ -95,7 +108,7 @@ func (s *idSet) spill() error {
 	return nil
 }
 
-func (s *idSet) write(k [16]byte, row int64) error {
+func (s *idSet) write(k idHash, row int64) error {
 	p := &s.parts[k[0]]
 	p.buf = append(p.buf, k[:]...)
 	p.buf = binary.BigEndian.AppendUint64(p.buf, uint64(row))

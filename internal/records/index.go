@@ -1,17 +1,20 @@
 package records
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"hash/maphash"
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/symbolon/symbolon/internal/parallel"
 )
 
 // Index holds the distinct match keys of a set of records, and which records
 // have each. It keeps ids and references of the records but no other field, in
-// flat memory: about 30 bytes a key beside its text, 8 more for each record
+// flat memory: about 35 bytes a key beside its text, 8 more for each record
 // that has it. It is not safe for concurrent use while records are added.
 type Index struct {
 	deriver *Deriver
@@ -24,106 +27,89 @@ type Index struct {
 	first []uint32
 	// postings: a record, and the posting before it of the same key, plus one.
 	record, before []uint32
-	// table holds key indices plus one, by open addressing; its length is a
-	// power of two.
-	table   []uint32
-	seed    maphash.Seed
-	byID    map[string]uint8
-	notes   map[uint32][2]string // contact and note, of records that have any
-	traits  []traits
-	scratch []Key
-	cut     int
+	// table finds keys by open addressing from the low bits of their hash. An
+	// entry is that hash, and above it the key's index plus one, so that a key
+	// is looked at only where all bits agree; 0 is empty. The length is a power
+	// of two.
+	table  []uint64
+	seed   maphash.Seed
+	byID   map[string]uint8
+	notes  map[uint32][2]string // contact and note, of records that have any
+	traits []traits
+	cut    int
 }
 
 // NewIndex returns an empty index of the keys that d derives. It takes over d.
 func NewIndex(d *Deriver) *Index {
-	x := &Index{deriver: d, table: make([]uint32, 1024), seed: maphash.MakeSeed(), byID: map[string]uint8{}}
+	x := &Index{deriver: d, table: make([]uint64, 1024), seed: maphash.MakeSeed(), byID: map[string]uint8{}}
 	for i, r := range d.rules.Rules {
 		x.byID[r.ID] = uint8(i)
 	}
 	return x
 }
 
-// BuildIndex reads a source into an index. Reading and deriving take about as
-// long as one another, so they go on side by side.
+// BuildIndex reads a source into an index, on all processors unless the options
+// say otherwise. Index and report are those of adding what Each yields.
 func BuildIndex(ctx context.Context, s *Source, d *Deriver, opts ReadOptions) (*Index, *Report, error) {
 	x := NewIndex(d)
-	full, free := make(chan *recordBatch, batches), make(chan *recordBatch, batches)
-	for range batches {
-		free <- new(recordBatch)
-	}
-	var added error // set before done is closed
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for b := range full {
-			for i := range b.records[:b.n] {
-				if added == nil {
-					added = x.Add(&b.records[i])
-				}
-			}
-			b.n = 0
-			free <- b
-		}
-	}()
-	at := <-free
-	report, err := s.Each(ctx, opts, func(r *Record) error {
-		if at.n == len(at.records) {
-			full <- at
-			at = <-free
-		}
-		at.records[at.n].set(r)
-		at.n++
-		return nil
+	opts.Workers = parallel.Workers(opts.Workers)
+	report, err := s.read(ctx, opts, &consumer{
+		prepare: func() func(*reading) {
+			d := d.Clone()
+			return func(r *reading) { x.derive(d, r) }
+		},
+		take: x.add,
 	})
-	full <- at
-	close(full)
-	<-done
-	if err == nil {
-		err = added
-	}
 	if err != nil {
 		return nil, report, err
 	}
 	return x, report, nil
 }
 
-// batches is how many batches of records there are between who reads and who
-// derives.
-const batches = 3
-
-// recordBatch is a batch of records that were read.
-type recordBatch struct {
-	n       int
-	records [256]Record
-}
-
 // Add derives the keys of a record and adds them.
 func (x *Index) Add(r *Record) error {
-	var cut bool
-	x.scratch, cut = x.deriver.Keys(x.scratch[:0], r)
-	return x.add(r, x.scratch, cut)
+	one := reading{record: *r}
+	x.derive(x.deriver, &one)
+	return x.add(&one)
 }
 
-func (x *Index) add(r *Record, keys []Key, cut bool) error {
-	if x.ids.len() == math.MaxUint32-1 || len(x.record)+len(keys) >= math.MaxUint32 {
+// derive derives what the index holds of a record. It may run on several
+// goroutines at once, each with its own deriver.
+func (x *Index) derive(d *Deriver, r *reading) {
+	r.cut = d.derive(&r.keys, &r.record)
+	r.traits = traitsOf(&r.record)
+	r.hashes = r.hashes[:0]
+	for i := range r.keys.len() {
+		r.hashes = append(r.hashes, x.hash(r.keys.rules[i], r.keys.at(i)))
+	}
+}
+
+// hash returns the bits of a key's hash that the table goes by.
+func (x *Index) hash(rule uint8, value []byte) uint32 {
+	return uint32((maphash.Bytes(x.seed, value) + uint64(rule)*0x9e3779b97f4a7c15) >> 32)
+}
+
+// add adds a record with what derive found.
+func (x *Index) add(r *reading) error {
+	n := r.keys.len()
+	if x.ids.len() == math.MaxUint32-1 || len(x.record)+n >= math.MaxUint32 {
 		return fmt.Errorf("records: more than %d records or keys in one index", math.MaxUint32-1)
 	}
-	if cut {
+	if r.cut {
 		x.cut++
 	}
 	rec := uint32(x.ids.len())
-	x.ids.add(r.ID)
-	x.refs.add(r.SourceRef)
-	x.traits = append(x.traits, traitsOf(r))
-	if r.Contact != "" || r.Note != "" {
+	x.ids.add(r.record.ID)
+	x.refs.add(r.record.SourceRef)
+	x.traits = append(x.traits, r.traits)
+	if contact, note := r.record.Contact, r.record.Note; contact != "" || note != "" {
 		if x.notes == nil {
 			x.notes = map[uint32][2]string{}
 		}
-		x.notes[rec] = [2]string{strings.Clone(r.Contact), strings.Clone(r.Note)}
+		x.notes[rec] = [2]string{strings.Clone(contact), strings.Clone(note)}
 	}
-	for _, k := range keys {
-		i := x.intern(x.byID[k.Rule], k.Value)
+	for k := range n {
+		i := x.intern(r.hashes[k], r.keys.rules[k], r.keys.at(k))
 		x.record = append(x.record, rec)
 		x.before = append(x.before, x.first[i])
 		x.first[i] = uint32(len(x.record))
@@ -132,29 +118,29 @@ func (x *Index) add(r *Record, keys []Key, cut bool) error {
 }
 
 // intern returns the index of a key, adding it if it is new.
-func (x *Index) intern(rule uint8, value string) uint32 {
+func (x *Index) intern(hash uint32, rule uint8, value []byte) uint32 {
 	if 4*x.Len() >= 3*len(x.table) {
 		x.grow()
 	}
-	at := x.slot(rule, value)
-	if x.table[at] != 0 {
-		return x.table[at] - 1
+	at := x.slot(hash, rule, value)
+	if e := x.table[at]; e != 0 {
+		return uint32(e>>32) - 1
 	}
 	i := uint32(x.Len())
-	x.keys.add(value)
+	x.keys.addBytes(value)
 	x.rules = append(x.rules, rule)
 	x.first = append(x.first, 0)
-	x.table[at] = i + 1
+	x.table[at] = uint64(i+1)<<32 | uint64(hash)
 	return i
 }
 
 // slot returns where a key is, or where it belongs.
-func (x *Index) slot(rule uint8, value string) int {
+func (x *Index) slot(hash uint32, rule uint8, value []byte) int {
 	mask := len(x.table) - 1
-	at := int(maphash.String(x.seed, value)+uint64(rule)*0x9e3779b97f4a7c15) & mask
+	at := int(hash) & mask
 	for ; x.table[at] != 0; at = (at + 1) & mask {
-		i := int(x.table[at] - 1)
-		if x.rules[i] == rule && x.keys.is(i, value) {
+		e := x.table[at]
+		if i := int(e>>32) - 1; uint32(e) == hash && x.rules[i] == rule && bytes.Equal(x.keys.bytes(i), value) {
 			break
 		}
 	}
@@ -162,9 +148,18 @@ func (x *Index) slot(rule uint8, value string) int {
 }
 
 func (x *Index) grow() {
-	x.table = make([]uint32, 2*len(x.table))
-	for i := range x.Len() {
-		x.table[x.slot(x.rules[i], x.keys.at(i))] = uint32(i) + 1
+	old := x.table
+	x.table = make([]uint64, 2*len(old))
+	mask := len(x.table) - 1
+	for _, e := range old {
+		if e == 0 {
+			continue
+		}
+		at := int(uint32(e)) & mask
+		for x.table[at] != 0 {
+			at = (at + 1) & mask
+		}
+		x.table[at] = e
 	}
 }
 
@@ -182,7 +177,8 @@ func (x *Index) Find(k Key) int {
 	if !ok {
 		return -1
 	}
-	return int(x.table[x.slot(rule, k.Value)]) - 1
+	value := []byte(k.Value)
+	return int(x.table[x.slot(x.hash(rule, value), rule, value)]>>32) - 1
 }
 
 // RecordsOf appends to dst the records that have key i, in the order added.
@@ -239,12 +235,14 @@ func (a *arena) add(s string) {
 	a.ends = append(a.ends, uint64(len(a.text)))
 }
 
+func (a *arena) addBytes(b []byte) {
+	a.text = append(a.text, b...)
+	a.ends = append(a.ends, uint64(len(a.text)))
+}
+
 func (a *arena) len() int { return len(a.ends) }
 
 func (a *arena) at(i int) string { return string(a.bytes(i)) }
-
-// is reports whether string i is s, without a copy.
-func (a *arena) is(i int, s string) bool { return string(a.bytes(i)) == s }
 
 func (a *arena) bytes(i int) []byte {
 	var start uint64

@@ -20,33 +20,21 @@ func (r *reader) readJSONL(ctx context.Context) error {
 	defer f.Close()
 	lines := bufio.NewScanner(text)
 	lines.Buffer(make([]byte, 0, 1<<16), maxRowBytes)
-	paths := &jsonRow{separator: r.source.mapping.Separator}
 	for number := int64(1); lines.Scan(); number++ {
 		line := bytes.TrimSpace(lines.Bytes())
 		if len(line) == 0 {
 			continue
 		}
-		if !utf8.Valid(line) {
-			return encodingError(number, "")
-		}
-		d := json.NewDecoder(bytes.NewReader(line))
-		d.UseNumber()
-		var obj map[string]any
-		// The decoder's message may quote the input, so it is left out.
-		if err := d.Decode(&obj); err != nil || obj == nil {
-			return fmt.Errorf("line %d: not a JSON object", number)
-		}
-		if d.More() {
-			return fmt.Errorf("line %d: more than one JSON value", number)
-		}
 		if r.binder == nil {
+			obj, err := parseObject(number, line)
+			if err != nil {
+				return err
+			}
 			if err := r.bindJSON(obj); err != nil {
 				return fmt.Errorf("line %d: %w", number, err)
 			}
-			paths.bind(r.binder)
 		}
-		paths.obj = obj
-		if err := r.row(ctx, number, paths.values); err != nil {
+		if err := r.row(ctx, row{number: number, line: line}); err != nil {
 			return err
 		}
 	}
@@ -57,6 +45,24 @@ func (r *reader) readJSONL(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// parseObject reads the object of a line.
+func parseObject(number int64, line []byte) (map[string]any, error) {
+	if !utf8.Valid(line) {
+		return nil, encodingError(number, "")
+	}
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.UseNumber()
+	var obj map[string]any
+	// The decoder's message may quote the input, so it is left out.
+	if err := d.Decode(&obj); err != nil || obj == nil {
+		return nil, fmt.Errorf("line %d: not a JSON object", number)
+	}
+	if d.More() {
+		return nil, fmt.Errorf("line %d: more than one JSON value", number)
+	}
+	return obj, nil
 }
 
 // bindJSON binds by the paths of the first object. Objects leave out empty

@@ -1,6 +1,7 @@
 package records
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,10 +21,39 @@ type Key struct {
 // Deriver derives match keys by a rule set. It is not safe for concurrent use;
 // Clone it.
 type Deriver struct {
-	rules *RuleSet
-	forms []nameForm
-	parts [][]string
-	buf   []byte
+	rules  *RuleSet
+	parser names.Parser
+	forms  []nameForm
+	parts  [][]string
+	list   keyList
+}
+
+// keyList is a record's match keys in flat memory.
+type keyList struct {
+	text []byte
+	ends []uint32
+	// rules holds the rule of each key by its place in the set.
+	rules []uint8
+}
+
+func (l *keyList) len() int { return len(l.ends) }
+
+func (l *keyList) at(i int) []byte {
+	var start uint32
+	if i > 0 {
+		start = l.ends[i-1]
+	}
+	return l.text[start:l.ends[i]]
+}
+
+// has reports whether one of the keys from start on is value.
+func (l *keyList) has(start int, value []byte) bool {
+	for i := start; i < l.len(); i++ {
+		if bytes.Equal(l.at(i), value) {
+			return true
+		}
+	}
+	return false
 }
 
 // nameForm is one normalised reading of one name of a record.
@@ -53,50 +83,69 @@ func (d *Deriver) Rules() *RuleSet { return d.rules }
 // the rules and then of the record's names, dates and documents. There are at
 // most MaxKeysPerRecord; cut reports that there would have been more.
 func (d *Deriver) Keys(dst []Key, r *Record) (keys []Key, cut bool) {
-	d.readNames(r)
-	head := len(dst)
-	limit := head + d.rules.MaxKeysPerRecord
+	cut = d.derive(&d.list, r)
+	text, start := string(d.list.text), uint32(0)
+	for i, end := range d.list.ends {
+		dst = append(dst, Key{Rule: d.rules.Rules[d.list.rules[i]].ID, Value: text[start:end]})
+		start = end
+	}
+	return dst, cut
+}
+
+// derive sets list to the keys of the record, as Keys has them.
+func (d *Deriver) derive(list *keyList, r *Record) (cut bool) {
+	list.text, list.ends, list.rules = list.text[:0], list.ends[:0], list.rules[:0]
+	d.forms = d.forms[:0]
+	read := false
 	for i := range d.rules.Rules {
-		rule := &d.rules.Rules[i]
-		if dst, cut = d.ruleKeys(dst, limit, rule, r); cut {
-			return dst, true
+		if !read && d.rules.Rules[i].named() {
+			d.readNames(r)
+			read = true
+		}
+		if d.ruleKeys(list, uint8(i), r) {
+			return true
 		}
 	}
-	return dst, false
+	return false
+}
+
+// named reports whether the rule asks for a name.
+func (r *Rule) named() bool {
+	return slices.ContainsFunc(r.Clauses, func(c Clause) bool { return c.Field == fieldName })
 }
 
 // readNames normalises the names of a record.
 func (d *Deriver) readNames(r *Record) {
-	d.forms = d.forms[:0]
 	for i := range r.Names {
 		n := &r.Names[i]
-		f := nameForm{tokens: names.Parse(n.Full)}
+		f := nameForm{tokens: d.parser.Parse(n.Full)}
 		if len(f.tokens) == 0 {
 			continue
 		}
 		if n.Given != "" && n.Family != "" {
-			f.given, f.family = names.Parse(n.Given), names.Parse(n.Family)
+			f.given, f.family = d.parser.Parse(n.Given), d.parser.Parse(n.Family)
 		}
 		d.forms = append(d.forms, f)
 	}
 }
 
-// ruleKeys appends the keys of one rule.
-func (d *Deriver) ruleKeys(dst []Key, limit int, rule *Rule, r *Record) (keys []Key, cut bool) {
-	start := len(dst)
+// ruleKeys adds the keys of one rule.
+func (d *Deriver) ruleKeys(list *keyList, at uint8, r *Record) (cut bool) {
+	rule := &d.rules.Rules[at]
+	start := list.len()
 	d.parts = d.parts[:0]
 	named := false
 	for _, c := range rule.Clauses {
 		var values []string
 		if c.Field == fieldName {
 			named = true
-		} else if values = c.values(r); len(values) == 0 {
-			return dst, false
+		} else if values = c.values(r, &d.parser); len(values) == 0 {
+			return false
 		}
 		d.parts = append(d.parts, values)
 	}
 	if !named {
-		return d.product(dst, start, limit, rule)
+		return d.product(list, start, at)
 	}
 	for f := range d.forms {
 		ok := true
@@ -110,32 +159,33 @@ func (d *Deriver) ruleKeys(dst []Key, limit int, rule *Rule, r *Record) (keys []
 				break
 			}
 		}
-		if !ok {
-			continue
-		}
-		if dst, cut = d.product(dst, start, limit, rule); cut {
-			return dst, true
+		if ok && d.product(list, start, at) {
+			return true
 		}
 	}
-	return dst, false
+	return false
 }
 
-// product appends one key for each choice of one value a clause.
-func (d *Deriver) product(dst []Key, start, limit int, rule *Rule) (keys []Key, cut bool) {
+// product adds one key for each choice of one value a clause.
+func (d *Deriver) product(list *keyList, start int, rule uint8) (cut bool) {
 	var choice [maxClauses]int
 	for {
-		d.buf = d.buf[:0]
+		head := len(list.text)
 		for i, values := range d.parts {
 			if i > 0 {
-				d.buf = append(d.buf, '|')
+				list.text = append(list.text, '|')
 			}
-			d.buf = append(d.buf, values[choice[i]]...)
+			list.text = append(list.text, values[choice[i]]...)
 		}
-		if !slices.ContainsFunc(dst[start:], func(k Key) bool { return k.Value == string(d.buf) }) {
-			if len(dst) == limit {
-				return dst, true
-			}
-			dst = append(dst, Key{Rule: rule.ID, Value: string(d.buf)})
+		switch {
+		case list.has(start, list.text[head:]):
+			list.text = list.text[:head]
+		case list.len() == d.rules.MaxKeysPerRecord:
+			list.text = list.text[:head]
+			return true
+		default:
+			list.ends = append(list.ends, uint32(len(list.text)))
+			list.rules = append(list.rules, rule)
 		}
 		i := len(d.parts) - 1
 		for ; i >= 0; i-- {
@@ -145,7 +195,7 @@ func (d *Deriver) product(dst []Key, start, limit int, rule *Rule) (keys []Key, 
 			choice[i] = 0
 		}
 		if i < 0 {
-			return dst, false
+			return false
 		}
 	}
 }
@@ -156,7 +206,7 @@ const minNumber = 6
 
 // values returns what a record holds for a clause that is not about names, in
 // canonical text without the separator |.
-func (c Clause) values(r *Record) []string {
+func (c Clause) values(r *Record, parser *names.Parser) []string {
 	var out []string
 	add := func(s string) {
 		if !slices.Contains(out, s) {
@@ -183,7 +233,7 @@ func (c Clause) values(r *Record) []string {
 		return r.Phones
 	case fieldEmail:
 		for _, e := range r.Emails {
-			add(strings.NewReplacer("%", "%25", "|", "%7c").Replace(e))
+			add(emailEscapes.Replace(e))
 		}
 	case fieldIdentifier:
 		for _, o := range r.Others {
@@ -197,7 +247,7 @@ func (c Clause) values(r *Record) []string {
 		}
 	case fieldPlace:
 		for _, p := range r.PlacesOfBirth {
-			if v := placeValue(p, c.How); v != "" {
+			if v := placeValue(parser, p, c.How); v != "" {
 				add(v)
 			}
 		}
@@ -211,6 +261,9 @@ func (c Clause) values(r *Record) []string {
 	}
 	return out
 }
+
+// emailEscapes keeps the separator of keys out of an address.
+var emailEscapes = strings.NewReplacer("%", "%25", "|", "%7c")
 
 // absent returns one empty value for a record that does not hold the field.
 func (c Clause) absent(r *Record) []string {
@@ -241,8 +294,8 @@ func issuers(r *Record, doc *Document) []string {
 	return []string{""}
 }
 
-func placeValue(place, how string) string {
-	tokens := names.Tokens(place)
+func placeValue(parser *names.Parser, place, how string) string {
+	tokens := parser.Tokens(place)
 	if how == howSkeleton {
 		for i, t := range tokens {
 			tokens[i] = names.Skeleton(t)

@@ -3,7 +3,6 @@ package records
 import (
 	"os"
 	"path/filepath"
-	"reflect"
 	"testing"
 )
 
@@ -44,36 +43,6 @@ func TestNotes(t *testing.T) {
 		}
 		if contact, note := x.Notes(1); contact != "" || note != "" {
 			t.Errorf("the second record has contact %q and note %q", contact, note)
-		}
-	}
-}
-
-// A copy shares no list with what it was made from, and leaves none out.
-func TestRecordSet(t *testing.T) {
-	t.Parallel()
-	var from, to Record
-	v := reflect.ValueOf(&from).Elem()
-	for i := range v.NumField() {
-		switch f := v.Field(i); f.Kind() {
-		case reflect.Slice:
-			f.Set(reflect.MakeSlice(f.Type(), 2, 2))
-		case reflect.String:
-			f.SetString("x")
-		case reflect.Int64:
-			f.SetInt(7)
-		default:
-			t.Fatalf("field %s has a kind that set may not know", v.Type().Field(i).Name)
-		}
-	}
-	to.Names = make([]Name, 9)
-	to.set(&from)
-	if !reflect.DeepEqual(to, from) {
-		t.Errorf("the copy is %+v, want %+v", to, from)
-	}
-	w := reflect.ValueOf(to)
-	for i := range w.NumField() {
-		if w.Field(i).Kind() == reflect.Slice && w.Field(i).Pointer() == v.Field(i).Pointer() {
-			t.Errorf("field %s is shared", w.Type().Field(i).Name)
 		}
 	}
 }

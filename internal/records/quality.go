@@ -1,9 +1,12 @@
 package records
 
 import (
+	"cmp"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Quality says how well a source is kept: what is filled in, and what stands in
@@ -20,7 +23,9 @@ type Quality struct {
 	// Spikes are values that stand in suspiciously many records.
 	Spikes []Spike `json:"spikes,omitempty"`
 
-	frequent map[string]*heavy
+	seed     maphash.Seed
+	filled   [len(fillFields)]int64
+	frequent [len(spikeFields)]heavy
 }
 
 // Spike is one value of a field that at least Count records hold.
@@ -37,80 +42,130 @@ const (
 	spikeShare = 0.01
 )
 
-func newQuality() Quality {
-	return Quality{Fill: map[string]int64{}, frequent: map[string]*heavy{}}
+// fillFields are the fields of Fill, spikeFields those of Spikes in their order
+// in a report.
+var (
+	fillFields  = [...]string{"names", "births", "places_of_birth", "nationalities", "documents", "phones", "emails", "identifiers", "sex", "source_ref"}
+	spikeFields = [...]string{"births", "documents", "emails", "names", "phones"}
+)
+
+// Places in spikeFields.
+const (
+	spikeBirth = iota
+	spikeDocument
+	spikeEmail
+	spikeName
+	spikePhone
+)
+
+func newQuality() Quality { return Quality{Fill: map[string]int64{}, seed: maphash.MakeSeed()} }
+
+// traces are what one record adds to the Quality of its source.
+type traces struct {
+	filled                                 [len(fillFields)]bool
+	fullDates, firstOfJanuary, checkFailed int64
+	values                                 []trace
+	text                                   []byte
 }
 
-// observe counts one record.
-func (q *Quality) observe(r *Record) {
-	fill := func(field string, n int) {
-		if n > 0 {
-			q.Fill[field]++
-		}
+// trace is a value of a field that may be a spike, by its hash.
+type trace struct {
+	field uint8
+	hash  uint64
+}
+
+// trace sets t to the traces of a record. It may run on several goroutines at
+// once.
+func (q *Quality) trace(t *traces, r *Record) {
+	*t = traces{values: t.values[:0], text: t.text}
+	for i, n := range [len(fillFields)]int{len(r.Names), len(r.Births), len(r.PlacesOfBirth), len(r.Nationalities), len(r.Documents), len(r.Phones),
+		len(r.Emails), len(r.Others), len(r.Sex), len(r.SourceRef)} {
+		t.filled[i] = n > 0
 	}
-	fill("names", len(r.Names))
-	fill("births", len(r.Births))
-	fill("places_of_birth", len(r.PlacesOfBirth))
-	fill("nationalities", len(r.Nationalities))
-	fill("documents", len(r.Documents))
-	fill("phones", len(r.Phones))
-	fill("emails", len(r.Emails))
-	fill("identifiers", len(r.Others))
-	fill("sex", len(r.Sex))
-	fill("source_ref", len(r.SourceRef))
 	for _, d := range r.Births {
 		if d.Precision == PrecisionDay {
-			q.FullDates++
+			t.fullDates++
 			if d.Month == 1 && d.Day == 1 {
-				q.FirstOfJanuary++
+				t.firstOfJanuary++
 			}
-			q.count("births", d.String())
+			t.values = append(t.values, trace{spikeBirth, maphash.Comparable(q.seed, d)})
 		}
+	}
+	value := func(field uint8, s string) {
+		t.values = append(t.values, trace{field, maphash.String(q.seed, s)})
 	}
 	for _, d := range r.Documents {
 		if d.CheckFailed {
-			q.CheckFailed++
+			t.checkFailed++
 		}
-		q.count("documents", d.Number)
+		value(spikeDocument, d.Number)
 	}
 	for _, p := range r.Phones {
-		q.count("phones", p)
+		value(spikePhone, p)
 	}
 	for _, e := range r.Emails {
-		q.count("emails", e)
+		value(spikeEmail, e)
 	}
 	if len(r.Names) > 0 {
-		q.count("names", strings.ToLower(r.Names[0].Full))
+		t.text = appendLower(t.text[:0], r.Names[0].Full)
+		t.values = append(t.values, trace{spikeName, maphash.Bytes(q.seed, t.text)})
 	}
 }
 
-func (q *Quality) count(field, value string) {
-	h := q.frequent[field]
-	if h == nil {
-		h = &heavy{seed: maphash.MakeSeed(), counters: make(map[uint64]int64, heavyCounters)}
-		q.frequent[field] = h
+// appendLower appends strings.ToLower(s) to dst.
+func appendLower(dst []byte, s string) []byte {
+	for i := range len(s) {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			return append(dst[:len(dst)-i], strings.ToLower(s)...)
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
 	}
-	h.add(value)
+	return dst
 }
 
-// finish lists the spikes.
-func (q *Quality) finish() {
-	for _, field := range sortedKeys(q.frequent) {
-		h := q.frequent[field]
-		for _, n := range h.counters {
-			if n >= spikeCount && float64(n) >= spikeShare*float64(h.total) {
-				q.Spikes = append(q.Spikes, Spike{Field: field, Count: n, Share: float64(n) / float64(h.total)})
-			}
+// add counts one record.
+func (q *Quality) add(t *traces) {
+	for i, f := range t.filled {
+		if f {
+			q.filled[i]++
 		}
 	}
-	q.frequent = nil
+	q.FullDates += t.fullDates
+	q.FirstOfJanuary += t.firstOfJanuary
+	q.CheckFailed += t.checkFailed
+	for _, v := range t.values {
+		q.frequent[v.field].add(v.hash)
+	}
+}
+
+// finish fills in Fill and Spikes.
+func (q *Quality) finish() {
+	for i, n := range q.filled {
+		if n > 0 {
+			q.Fill[fillFields[i]] = n
+		}
+	}
+	for i := range q.frequent {
+		h := &q.frequent[i]
+		head := len(q.Spikes)
+		for _, n := range h.counters {
+			if n >= spikeCount && float64(n) >= spikeShare*float64(h.total) {
+				q.Spikes = append(q.Spikes, Spike{Field: spikeFields[i], Count: n, Share: float64(n) / float64(h.total)})
+			}
+		}
+		slices.SortFunc(q.Spikes[head:], func(a, b Spike) int { return cmp.Compare(b.Count, a.Count) })
+	}
+	q.frequent = [len(spikeFields)]heavy{}
 }
 
 // heavy finds the values that make up more than one in heavyCounters of a
 // stream (Misra and Gries, Finding Repeated Elements, 1982), by hash: their
 // counts are lower bounds.
 type heavy struct {
-	seed     maphash.Seed
 	counters map[uint64]int64
 	total    int64
 }
@@ -118,9 +173,11 @@ type heavy struct {
 // heavyCounters bounds the memory of a field: ten times what spikeShare needs.
 const heavyCounters = 1000
 
-func (h *heavy) add(value string) {
+func (h *heavy) add(k uint64) {
 	h.total++
-	k := maphash.String(h.seed, value)
+	if h.counters == nil {
+		h.counters = make(map[uint64]int64, heavyCounters)
+	}
 	if _, ok := h.counters[k]; ok || len(h.counters) < heavyCounters {
 		h.counters[k]++
 		return

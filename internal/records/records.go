@@ -75,27 +75,20 @@ type Identifier struct {
 	Value string
 }
 
+// reset empties a record and keeps its lists' memory, but no value in it.
 func (r *Record) reset() {
+	clear(r.Names)
+	clear(r.PlacesOfBirth)
+	clear(r.Nationalities)
+	clear(r.Documents)
+	clear(r.Phones)
+	clear(r.Emails)
+	clear(r.Others)
 	*r = Record{
 		Names: r.Names[:0], Births: r.Births[:0], PlacesOfBirth: r.PlacesOfBirth[:0],
 		Nationalities: r.Nationalities[:0], Documents: r.Documents[:0], Phones: r.Phones[:0],
 		Emails: r.Emails[:0], Others: r.Others[:0],
 	}
-}
-
-// set makes r a copy of from, in the memory that r has.
-func (r *Record) set(from *Record) {
-	r.reset()
-	own := *r
-	*r = *from
-	r.Names = append(own.Names, from.Names...)
-	r.Births = append(own.Births, from.Births...)
-	r.PlacesOfBirth = append(own.PlacesOfBirth, from.PlacesOfBirth...)
-	r.Nationalities = append(own.Nationalities, from.Nationalities...)
-	r.Documents = append(own.Documents, from.Documents...)
-	r.Phones = append(own.Phones, from.Phones...)
-	r.Emails = append(own.Emails, from.Emails...)
-	r.Others = append(own.Others, from.Others...)
 }
 
 // normalisation numbers the rules of this package for dates, documents,

@@ -98,6 +98,9 @@ type ReadOptions struct {
 	TempDir string
 	// Progress, if set, hears of the rows read, every few thousand rows.
 	Progress func(rows int64)
+	// Workers is how many goroutines BuildIndex normalises fields and derives
+	// keys on; 0 means all processors. Each works on the caller's alone.
+	Workers int
 }
 
 // Each reads the source and calls fn for each record, which is valid until fn
@@ -111,6 +114,22 @@ type ReadOptions struct {
 // memory, and compared part by part at the end: so a caller must not act on
 // what it got before Each has returned nil.
 func (s *Source) Each(ctx context.Context, opts ReadOptions, fn func(*Record) error) (*Report, error) {
+	opts.Workers = 1
+	return s.read(ctx, opts, &consumer{take: func(r *reading) error { return fn(&r.record) }})
+}
+
+// consumer is what a source is read for.
+type consumer struct {
+	// prepare, if set, returns for each goroutine a function that adds to a
+	// reading what take needs. Nothing then keeps a string of a record.
+	prepare func() func(*reading)
+	// take is called for each record, in order, on the caller's goroutine.
+	take func(*reading) error
+}
+
+// read is Each, on opts.Workers goroutines beside the caller's if they are
+// several. None outlives the call.
+func (s *Source) read(ctx context.Context, opts ReadOptions, c *consumer) (*Report, error) {
 	switch opts.OnBadRow {
 	case "":
 		opts.OnBadRow = FailOnBadRow
@@ -118,7 +137,7 @@ func (s *Source) Each(ctx context.Context, opts ReadOptions, fn func(*Record) er
 	default:
 		return &Report{}, fmt.Errorf("records: policy %q for bad rows is none of fail, skip, keep", opts.OnBadRow)
 	}
-	r := &reader{source: s, opts: opts, fn: fn, report: newReport()}
+	r := &reader{source: s, opts: opts, consumer: c, report: newReport()}
 	ids, err := newIDSet(opts.TempDir)
 	if err != nil {
 		return r.report, fmt.Errorf("records: reading %s: %w", s.Name(), err)
@@ -126,15 +145,11 @@ func (s *Source) Each(ctx context.Context, opts ReadOptions, fn func(*Record) er
 	defer ids.close()
 	r.ids = ids
 	defer r.report.Quality.finish()
-	switch s.format {
-	case formatCSV:
-		err = r.readCSV(ctx)
-	case formatJSONL:
-		err = r.readJSONL(ctx)
-	default:
-		err = r.readSQL(ctx)
+	if opts.Workers > 1 {
+		r.pipe = &pipeline{reader: r, workers: opts.Workers}
+		defer r.pipe.close()
 	}
-	if err == nil {
+	if err = r.readAll(ctx); err == nil {
 		err = ids.finish(ctx)
 	}
 	if err == nil && r.report.Rows == 0 {
@@ -146,15 +161,39 @@ func (s *Source) Each(ctx context.Context, opts ReadOptions, fn func(*Record) er
 	return r.report, nil
 }
 
-// reader is one run of Each.
+// reader is one run over a source.
 type reader struct {
-	source *Source
-	opts   ReadOptions
-	fn     func(*Record) error
-	report *Report
-	ids    *idSet
-	binder *binder
-	record Record
+	source   *Source
+	opts     ReadOptions
+	consumer *consumer
+	report   *Report
+	ids      *idSet
+	binder   *binder
+	pipe     *pipeline // nil without workers
+	// Without workers:
+	in  *interpreter
+	one reading
+	// taken is the error with which take ended the reading.
+	taken error
+}
+
+// readAll reads the rows and takes them all.
+func (r *reader) readAll(ctx context.Context) (err error) {
+	switch r.source.format {
+	case formatCSV:
+		err = r.readCSV(ctx)
+	case formatJSONL:
+		err = r.readJSONL(ctx)
+	default:
+		err = r.readSQL(ctx)
+	}
+	if r.pipe != nil && r.taken == nil {
+		// What is wrong with a row under way stands before where reading ended.
+		if e := r.pipe.finish(ctx); e != nil {
+			return e
+		}
+	}
+	return err
 }
 
 // progressEvery is how many rows pass between two calls of Progress and two
@@ -208,8 +247,28 @@ func clip(columns []string) []string {
 	return columns
 }
 
-// row handles one row, given the values of each bound column.
-func (r *reader) row(ctx context.Context, number int64, values func(slot int) []string) error {
+// row handles the next row. Its memory may be used again afterwards.
+func (r *reader) row(ctx context.Context, w row) error {
+	if r.pipe != nil {
+		return r.pipe.add(ctx, w)
+	}
+	if r.in == nil {
+		r.in = r.newInterpreter()
+	}
+	r.in.read(&w, &r.one)
+	return r.take(ctx, &r.one)
+}
+
+// take judges and counts a row, and hands its record on. Rows come in order.
+func (r *reader) take(ctx context.Context, w *reading) error {
+	r.taken = r.judgeAndCount(ctx, w)
+	return r.taken
+}
+
+func (r *reader) judgeAndCount(ctx context.Context, w *reading) error {
+	if w.err != nil {
+		return w.err
+	}
 	r.report.Rows++
 	if r.report.Rows%progressEvery == 0 {
 		if err := ctx.Err(); err != nil {
@@ -219,52 +278,36 @@ func (r *reader) row(ctx context.Context, number int64, values func(slot int) []
 			r.opts.Progress(r.report.Rows)
 		}
 	}
-	r.record.reset()
-	r.record.Row = number
-	bad := r.binder.fill(&r.record, values)
-	if r.binder.other {
+	if w.other {
 		r.report.NotPersons++
 		return nil
 	}
-	for i := range bad {
-		bad[i].Row = number
-	}
-	for _, k := range r.binder.unread {
+	for _, k := range w.unread {
 		r.report.Unread[k]++
 	}
-	if err := r.judge(bad); err != nil {
-		if errors.Is(err, errSkip) {
-			return nil
-		}
-		return err
+	for i := range w.bad {
+		r.report.add(&w.bad[i])
 	}
-	if err := r.ids.add(r.record.ID, number); err != nil {
+	if r.drops(w.bad) {
+		if r.opts.OnBadRow == FailOnBadRow {
+			first := w.bad[0]
+			return &first
+		}
+		r.report.Skipped++
+		return nil
+	}
+	if err := r.ids.add(w.id, w.record.Row); err != nil {
 		return err
 	}
 	r.report.Records++
-	r.report.Quality.observe(&r.record)
-	return r.fn(&r.record)
+	r.report.Quality.add(&w.trace)
+	return r.consumer.take(w)
 }
 
-var errSkip = errors.New("skip the row")
-
-// judge applies the policy to the bad values of a row.
-func (r *reader) judge(bad []RowError) error {
-	if len(bad) == 0 {
-		return nil
-	}
-	fatal := slices.ContainsFunc(bad, func(e RowError) bool { return e.Kind == KindMissingID || e.Kind == KindFields })
-	for i := range bad {
-		r.report.add(&bad[i])
-	}
-	switch {
-	case r.opts.OnBadRow == FailOnBadRow:
-		return &bad[0]
-	case r.opts.OnBadRow == SkipBadRow || fatal:
-		r.report.Skipped++
-		return errSkip
-	}
-	return nil
+// drops reports whether the policy leaves out a row with these bad values.
+func (r *reader) drops(bad []RowError) bool {
+	return len(bad) > 0 && (r.opts.OnBadRow != KeepBadRow ||
+		slices.ContainsFunc(bad, func(e RowError) bool { return e.Kind == KindMissingID || e.Kind == KindFields }))
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -350,13 +350,14 @@ func TestDuplicateIDsBeyondMemory(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.limit = 40
+			h := s.hasher()
 			for i := range n {
-				if err = s.add(fmt.Sprint("id-", i), int64(i)); err != nil {
+				if err = s.add(h.hash(fmt.Sprint("id-", i)), int64(i)); err != nil {
 					t.Fatal(err)
 				}
 			}
 			if twin >= 0 {
-				err = s.add(fmt.Sprint("id-", twin), int64(n))
+				err = s.add(h.hash(fmt.Sprint("id-", twin)), int64(n))
 			}
 			if err == nil {
 				err = s.finish(t.Context())

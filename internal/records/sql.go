@@ -54,7 +54,7 @@ func (r *reader) readSQL(ctx context.Context) error {
 		return err
 	}
 	scan := newSQLRow(len(columns))
-	cells := &cells{separator: r.source.mapping.Separator, binder: r.binder, row: scan.text}
+	cells := make([]string, len(r.binder.columns))
 	for number := int64(1); rows.Next(); number++ {
 		if err := rows.Scan(scan.into...); err != nil {
 			return sqlError(err)
@@ -62,10 +62,10 @@ func (r *reader) readSQL(ctx context.Context) error {
 		if err := scan.read(r.binder.columns); err != nil {
 			return fmt.Errorf("row %d: %w", number, err)
 		}
-		if col, ok := cells.valid(); !ok {
-			return fmt.Errorf("row %d, column %q: not UTF-8", number, col)
+		for slot, i := range r.binder.columns {
+			cells[slot] = scan.text[i]
 		}
-		if err := r.row(ctx, number, cells.values); err != nil {
+		if err := r.row(ctx, row{number: number, cells: cells}); err != nil {
 			return err
 		}
 	}

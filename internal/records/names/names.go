@@ -9,6 +9,7 @@
 package names
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -43,7 +44,41 @@ type Token struct {
 // order, without titles and particles. There are at most 12 words of at most 40 bytes each. Digits are
 // kept, for some registers number the bearers of a name; letters of scripts
 // without a table stay as they are.
-func Parse(name string) []Token {
+func Parse(name string) []Token { return new(Parser).Parse(name) }
+
+// Parser is Parse for many names: it remembers how words outside ASCII are
+// spelt, for names repeat. The zero Parser is ready; it is not safe for
+// concurrent use.
+type Parser struct {
+	spelt map[string][]string
+}
+
+// maxRemembered bounds the words, of at most maxRememberedBytes each, that a
+// Parser remembers: a megabyte or two.
+const (
+	maxRemembered      = 4096
+	maxRememberedBytes = 64
+)
+
+// spell is spell from memory.
+func (p *Parser) spell(word string) []string {
+	s, ok := p.spelt[word]
+	if ok {
+		return s
+	}
+	s = spell(word)
+	if len(word) > maxRememberedBytes {
+		return s
+	}
+	if p.spelt == nil || len(p.spelt) == maxRemembered {
+		p.spelt = make(map[string][]string)
+	}
+	p.spelt[strings.Clone(word)] = slices.Clip(s)
+	return s
+}
+
+// Parse is Parse.
+func (p *Parser) Parse(name string) []Token {
 	if len(name) > maxNameBytes {
 		name = strings.ToValidUTF8(name[:maxNameBytes], "")
 	}
@@ -54,14 +89,17 @@ func Parse(name string) []Token {
 	if isASCII(name) {
 		tokens = parseASCII(name)
 	} else {
-		tokens = parseUnicode(name)
+		tokens = p.parseUnicode(name)
 	}
 	return tidy(tokens)
 }
 
 // Tokens returns the most usual spelling of each word that Parse returns.
-func Tokens(name string) []string {
-	tokens := Parse(name)
+func Tokens(name string) []string { return new(Parser).Tokens(name) }
+
+// Tokens is Tokens.
+func (p *Parser) Tokens(name string) []string {
+	tokens := p.Parse(name)
 	out := make([]string, len(tokens))
 	for i, t := range tokens {
 		out[i] = t.Spellings[0]
@@ -121,11 +159,11 @@ func parseASCII(name string) []Token {
 	return tokens
 }
 
-func parseUnicode(name string) []Token {
+func (p *Parser) parseUnicode(name string) []Token {
 	var tokens []Token
 	for word := range strings.FieldsFuncSeq(foldWords(name), unicode.IsSpace) {
 		for _, part := range splitScript(word) {
-			if s := spell(part); len(s) > 0 {
+			if s := p.spell(part); len(s) > 0 {
 				tokens = append(tokens, Token{s, 1})
 			}
 		}
