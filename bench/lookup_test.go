@@ -27,7 +27,7 @@ func TestLookup(t *testing.T) {
 			if r.Keys != 1200 || r.ChangedKeys != 12 || r.Processes != 1 || len(stages) < 6 {
 				t.Errorf("got %+v after %q", r, stages)
 			}
-			if r.FilterBytes <= 0 || r.DeltaBytes <= 0 || r.P50 <= 0 || r.P99 < r.P50 || r.BytesUp <= 0 || r.BytesDown <= 0 || r.PerSecond <= 0 {
+			if r.FilterBytes <= 0 || r.DeltaBytes <= 0 || r.DeltaCPU <= 0 || r.P50 <= 0 || r.P99 < r.P50 || r.BytesUp <= 0 || r.BytesDown <= 0 || r.PerSecond <= 0 {
 				t.Errorf("something was not measured: %+v", r)
 			}
 			if r.FalsePositive > -40 {

@@ -98,7 +98,7 @@ func writeBenchLookup(w io.Writer, r *bench.LookupReport) {
 		sustained = fmt.Sprintf("%.0f queries a second from %d streams, p50 %.1f ms, p99 %.1f ms", r.PerSecond, r.Clients, r.SustainedP50, r.SustainedP99)
 	}
 	if r.Changed > 0 {
-		delta = fmt.Sprintf("%.2f s, %s for %d keys replaced", r.Delta, byteCount(r.DeltaBytes), r.ChangedKeys)
+		delta = fmt.Sprintf("%.2f s, %.2f s of CPU, %s for %d keys replaced", r.Delta, r.DeltaCPU, byteCount(r.DeltaBytes), r.ChangedKeys)
 	}
 	cpu := fmt.Sprintf("%.2f ms of the owner, %.2f ms of the asker, a query", r.OwnerCPU, r.AskerCPU)
 	memory := fmt.Sprintf("%.0f MiB the owner, %.0f MiB the asker, its mapped filter included", float64(r.PeakRSS)/(1<<20), float64(r.AskerRSS)/(1<<20))
