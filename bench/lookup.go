@@ -255,12 +255,14 @@ func (r *lookupRun) queries() error {
 }
 
 // both returns what both parties have used.
-func (r *lookupRun) both() (owner, asker lookupReply, err error) {
-	if owner, err = r.owner.usage(); err != nil {
-		return owner, asker, err
+func (r *lookupRun) both() (owner, asker lookupReply, err error) { return usageOf(r.owner, r.asker) }
+
+func usageOf(owner, asker *lookupParty) (o, a lookupReply, err error) {
+	if o, err = owner.usage(); err != nil {
+		return o, a, err
 	}
-	asker, err = r.asker.usage()
-	return owner, asker, err
+	a, err = asker.usage()
+	return o, a, err
 }
 
 // sustained asks from many streams at once.

@@ -33,57 +33,65 @@ func benchPassphrase() secret.Bytes { return secret.New([]byte(benchPhrase)) }
 // makeNodes makes the directories of both nodes, with an operator each and an
 // agreement in force.
 func (r *lookupRun) makeNodes() error {
-	var ids [2]*keys.Identity
-	dirs := [2]string{r.path(ownerDir), r.path(askerDir)}
-	for i, dir := range dirs {
-		var err error
-		if ids[i], err = keys.NewIdentity(rand.Reader, filepath.Base(dir), time.Now()); err != nil {
-			return err
-		}
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return err
-		}
-		if err := keys.SaveIdentity(dir, ids[i], benchPassphrase(), keys.MinWorkFactor); err != nil {
-			return err
-		}
-	}
-	signed, err := r.agreement(ids)
+	rules, err := records.ParseRuleSet([]byte(lookupRules))
 	if err != nil {
 		return err
 	}
-	for i, dir := range dirs {
-		if err := makeNode(dir, ids[i], ids[1-i], signed); err != nil {
-			return err
+	_, err = makePair([2]string{r.path(ownerDir), r.path(askerDir)}, rules, func(a *protocol.Agreement) {
+		clause := protocol.DefaultLookup()
+		clause.DeltaHours, clause.EvaluationsPerMinute, clause.EvaluationsPerDay = 0, 1<<30, 1<<36
+		a.Modes, a.Lookup = []psi.Mode{psi.ModeLookup}, clause
+		if r.LabelBytes > 0 {
+			a.Labels = &protocol.Labels{Bytes: r.LabelBytes, Slots: 1}
 		}
-	}
-	return nil
+	})
+	return err
 }
 
-// agreement is what both nodes have signed.
-func (r *lookupRun) agreement(ids [2]*keys.Identity) (*protocol.SignedAgreement, error) {
-	rules, err := records.ParseRuleSet([]byte(lookupRules))
+// makePair makes two nodes under an agreement with the terms that set gives it.
+func makePair(dirs [2]string, rules *records.RuleSet, set func(*protocol.Agreement)) (*protocol.SignedAgreement, error) {
+	var ids [2]*keys.Identity
+	for i, dir := range dirs {
+		var err error
+		if ids[i], err = keys.NewIdentity(rand.Reader, filepath.Base(dir), time.Now()); err != nil {
+			return nil, err
+		}
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return nil, err
+		}
+		if err := keys.SaveIdentity(dir, ids[i], benchPassphrase(), keys.MinWorkFactor); err != nil {
+			return nil, err
+		}
+	}
+	signed, err := benchAgreement(ids, rules, set)
 	if err != nil {
 		return nil, err
 	}
+	for i, dir := range dirs {
+		if err := makeNode(dir, ids[i], ids[1-i], signed); err != nil {
+			return nil, err
+		}
+	}
+	return signed, nil
+}
+
+// benchAgreement is what both nodes have signed.
+func benchAgreement(ids [2]*keys.Identity, rules *records.RuleSet, set func(*protocol.Agreement)) (*protocol.SignedAgreement, error) {
 	canary, err := records.CanaryKeys(rules)
 	if err != nil {
 		return nil, err
 	}
-	clause := protocol.DefaultLookup()
-	clause.DeltaHours, clause.EvaluationsPerMinute, clause.EvaluationsPerDay = 0, 1<<30, 1<<36
 	now := time.Now().UTC()
 	a := &protocol.Agreement{
 		Version: protocol.AgreementVersion, Purpose: "measuring", LegalBasis: "none", Compartment: benchCompartment,
-		Modes: []psi.Mode{psi.ModeLookup}, Learns: protocol.LearnsProposer, Lookup: clause,
-		Rules: rules, Normalisation: records.NormalisationVersion(), Canary: canary, Padding: protocol.PadPow2,
+		Learns: protocol.LearnsProposer,
+		Rules:  rules, Normalisation: records.NormalisationVersion(), Canary: canary, Padding: protocol.PadPow2,
 		Caps:        protocol.Caps{ItemsPerSession: 1 << 20, ItemsPerDay: 1 << 38, SessionsPerDay: 1},
 		NotifyOnHit: protocol.NotifyNever, Approval: protocol.ApproveAuto,
 		ValidFrom: now.Add(-time.Hour).Format(time.RFC3339), ValidUntil: now.AddDate(1, 0, 0).Format(time.RFC3339),
 		RetentionDays: 1, ClockToleranceSeconds: 300,
 	}
-	if r.LabelBytes > 0 {
-		a.Labels = &protocol.Labels{Bytes: r.LabelBytes, Slots: 1}
-	}
+	set(a)
 	for i, id := range ids {
 		a.Parties[i] = protocol.Party{Name: id.Public().Name(), Identity: id.Public().Fingerprint().String()}
 	}

@@ -35,6 +35,8 @@ type lookupCall struct {
 	Seconds float64 `json:"seconds,omitempty"`
 	Rate    int     `json:"rate,omitempty"`
 	Workers int     `json:"workers,omitempty"`
+	Count   int     `json:"count,omitempty"`
+	Form    string  `json:"form,omitempty"`
 }
 
 // lookupReply is what came of it.
@@ -65,12 +67,17 @@ type lookupParty struct {
 
 // start starts a party and opens its node.
 func (r *lookupRun) start(ctx context.Context, dir string) (*lookupParty, error) {
-	conn, err := r.Start(ctx)
+	return startParty(ctx, r.Start, r.path(dir), r.Workers)
+}
+
+// startParty starts a party of a run and opens its node.
+func startParty(ctx context.Context, start func(context.Context) (io.ReadWriteCloser, error), dir string, workers int) (*lookupParty, error) {
+	conn, err := start(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("bench: starting a party: %w", err)
 	}
 	p := &lookupParty{conn, json.NewDecoder(conn), json.NewEncoder(conn)}
-	if _, err := p.do(lookupCall{Do: "enter", Text: r.path(dir), Workers: r.Workers}); err != nil {
+	if _, err := p.do(lookupCall{Do: "enter", Text: dir, Workers: workers}); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return p, nil
@@ -158,6 +165,7 @@ type lookupNode struct {
 	served    chan error
 	wire      grpcTransport // counts what the server's sockets carry
 	streams   []*protocol.Lookups
+	searching searchingNode
 }
 
 func (n *lookupNode) do(c lookupCall) (r lookupReply, err error) {
@@ -182,6 +190,14 @@ func (n *lookupNode) do(c lookupCall) (r lookupReply, err error) {
 		err = n.ask(&r, c.Text)
 	case "load":
 		err = n.load(&r, c)
+	case "index":
+		err = n.index(&r, c)
+	case "open-searches":
+		err = n.searching.open(n, c.Text)
+	case "search":
+		err = n.searching.search(n.ctx, &r, c)
+	case "reveal":
+		err = n.searching.reveal(n.ctx, &r)
 	case "shut":
 		err = n.shut()
 	case "usage":
@@ -266,7 +282,7 @@ func (n *lookupNode) shut() (err error) {
 		err = errors.Join(err, l.Close())
 	}
 	n.streams = nil
-	return err
+	return errors.Join(err, n.searching.shut())
 }
 
 // answers collects hits; the same question must get the same answer again.
@@ -299,7 +315,7 @@ func people(path string) ([]*records.Record, error) {
 	var all []*records.Record
 	err := eachRecord(path, func(r *records.Record) error {
 		c := *r
-		c.Names, c.Documents = slices.Clone(r.Names), slices.Clone(r.Documents)
+		c.Names, c.Births, c.Documents = slices.Clone(r.Names), slices.Clone(r.Births), slices.Clone(r.Documents)
 		all = append(all, &c)
 		return nil
 	})

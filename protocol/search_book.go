@@ -15,21 +15,24 @@ import (
 // sealed under a key of the identity.
 type searchBook struct {
 	Serial uint64
-	// Contact and Text go with every reference that is given.
+	// Contact and Text go with a reference whose record has none of its own.
 	Contact, Text string
 	Entries       []bookEntry
 }
 
 // bookEntry is one name form of a record.
 type bookEntry struct {
-	ID        string // the record's; "" where the ordinal was never used
-	Form      int    // the record's form, from 0
-	Reference string
-	Sum       [8]byte // of the sketch
+	ID    string // the record's; "" where the ordinal was never used
+	Form  int    // the record's form, from 0
+	Label bookLabel
+	Sum   [8]byte // of the sketch
 	// Since is the version that the form came in with, Gone the one it left with,
 	// 0 while it is there.
 	Since, Gone uint64
 }
+
+// bookLabel is what the peer is told of a record when it asks.
+type bookLabel struct{ Reference, Contact, Text string }
 
 // bookKey is what makes a form the same one in the next version.
 type bookKey struct {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/symbolon/symbolon/internal/audit"
@@ -153,9 +154,10 @@ type indexBuilder struct {
 
 // recordForm is one name form of a record as it was read.
 type recordForm struct {
-	id, reference string
-	form          int
-	symbols       []uint8
+	id      string
+	label   bookLabel
+	form    int
+	symbols []uint8
 }
 
 // choose decides whether the current epoch goes on.
@@ -305,7 +307,7 @@ func (b *indexBuilder) read(ctx context.Context, epoch uint32) error {
 	if src.Compartment != b.a.Compartment {
 		return refuse(CodeRefused, "source %s is of compartment %q, the agreement of %q", src.Records.Name(), src.Compartment, b.a.Compartment)
 	}
-	s, err := newSketcher(b.a, epoch, sketch.Owner)
+	s, err := b.a.Sketcher(epoch, sketch.Owner)
 	if err != nil {
 		return err
 	}
@@ -322,12 +324,12 @@ func (b *indexBuilder) read(ctx context.Context, epoch uint32) error {
 			scratch = scratch[:maxForms]
 			b.Cut++
 		}
-		reference := r.SourceRef
-		if reference == "" || src.ReferenceID {
-			reference = r.ID
+		label := bookLabel{cut(r.SourceRef), cut(r.Contact), cut(r.Note)}
+		if label.Reference == "" || src.ReferenceID {
+			label.Reference = cut(r.ID)
 		}
 		for i, f := range scratch {
-			b.forms = append(b.forms, recordForm{r.ID, reference, i, slices.Clone(f.Symbols)})
+			b.forms = append(b.forms, recordForm{r.ID, label, i, slices.Clone(f.Symbols)})
 		}
 		if int64(len(b.forms)) > b.a.Search.MaxSlots {
 			return refuse(CodeBudget, "the records have more name forms than the %d slots that the agreement allows", b.a.Search.MaxSlots)
@@ -347,8 +349,16 @@ func (b *indexBuilder) read(ctx context.Context, epoch uint32) error {
 	return nil
 }
 
-// newSketcher returns a sketcher for the agreement and an epoch of its owner.
-func newSketcher(a *Agreement, epoch uint32, role sketch.Role) (*sketch.Sketcher, error) {
+// cut bounds a text that the peer may be told.
+func cut(s string) string {
+	if len(s) <= maxReference {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxReference], "")
+}
+
+// Sketcher makes the sketches of an epoch's index, or of queries to it.
+func (a *Agreement) Sketcher(epoch uint32, role sketch.Role) (*sketch.Sketcher, error) {
 	id := a.ID()
 	salt := psi.HashTuple([]byte("symbolon/v1/sketch"), id[:], beUint32(epoch))
 	s, err := sketch.New(a.Search.shape(), a.Normalisation, salt[:], role)
@@ -384,10 +394,10 @@ func (b *indexBuilder) stage(x *sealed.Index, old *searchBook) (*searchBook, err
 		e := &book.Entries[i]
 		hash := psi.HashTuple(f.symbols)
 		sum := [8]byte(hash[:8])
-		if there && (e.Sum != sum || e.Reference != f.reference) {
+		if there && (e.Sum != sum || e.Label != f.label) {
 			b.Altered++
 		}
-		e.Sum, e.Reference = sum, f.reference
+		e.Sum, e.Label = sum, f.label
 	}
 	for _, i := range at { // what is left is there no more
 		book.Entries[i].Gone = book.Serial
@@ -403,7 +413,7 @@ func (b *indexBuilder) stage(x *sealed.Index, old *searchBook) (*searchBook, err
 			return nil, fmt.Errorf("the index: %w", err)
 		}
 		if e.Gone <= b.row.Serial { // no version that answers knows of it
-			e.Reference, e.Sum = "", [8]byte{}
+			e.Label, e.Sum = bookLabel{}, [8]byte{}
 		}
 	}
 	return book, nil

@@ -61,7 +61,11 @@ func TestSearchIndexFollowsItsSource(t *testing.T) {
 	must(t, err)
 	north.connect(south, nil)
 	s = north.openSearches(agreement)
-	s.check(t, south, somebody(t, 90))
+	last, err := s.Search(t.Context(), SearchQuery{Record: somebody(t, 90)})
+	must(t, err)
+	if got, want := s.revealAll(t, last), resembling(t, south, agreement, 1, somebody(t, 90)); !slices.Equal(got, want) {
+		t.Errorf("after a restart got %v, want %v", got, want)
+	}
 	must(t, s.Close())
 	if e := events(t, south, agreement); e["indexed"] != 2 || e["search-keys"] != 1 {
 		t.Errorf("logged %v", e)

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -447,5 +448,5 @@ func (s *answerer) reveal(m *wirepb.RevealRequest) (*wirepb.Frame, error) {
 		return nil, refuseRequest(CodeNotThere, "slot %d holds no record that was there at the search", m.Slot)
 	}
 	return &wirepb.Frame{Body: &wirepb.Frame_RevealAnswer{RevealAnswer: &wirepb.RevealAnswer{Number: m.Number,
-		Reference: entry.Reference, Contact: book.Contact, Text: book.Text}}}, nil
+		Reference: entry.Label.Reference, Contact: cmp.Or(entry.Label.Contact, book.Contact), Text: cmp.Or(entry.Label.Text, book.Text)}}}, nil
 }

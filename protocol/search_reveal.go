@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/symbolon/symbolon/internal/store"
 	"github.com/symbolon/symbolon/protocol/wirepb"
@@ -126,8 +127,8 @@ func (s *Searches) askReveal(ctx context.Context, r *requester, id []byte, epoch
 		return nil, refuse(CodeMessage, "the peer sent %s, want RevealAnswer", frameName(f))
 	}
 	for _, text := range []string{m.Reference, m.Contact, m.Text} {
-		if err := checkText("the peer's answer", text, 0, maxReference); err != nil {
-			return nil, refuse(CodeMessage, "%w", err)
+		if len(text) > maxReference || !utf8.ValidString(text) {
+			return nil, refuse(CodeMessage, "the peer's answer has a text of %d bytes, want at most %d in UTF-8", len(text), maxReference)
 		}
 	}
 	return m, nil

@@ -26,7 +26,7 @@ func (s *Searches) Forms(r *records.Record) (int, error) {
 
 func (s *Searches) forms(r *records.Record) ([]sketch.Form, error) {
 	open, _ := s.current()
-	k, err := newSketcher(s.a, open.granted.Epoch, sketch.Query)
+	k, err := s.a.Sketcher(open.granted.Epoch, sketch.Query)
 	if err != nil {
 		return nil, err
 	}

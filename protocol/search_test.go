@@ -84,9 +84,9 @@ func resemblingAt(t *testing.T, owner *agency, agreement string, epoch uint32, q
 	t.Helper()
 	a, err := loadAgreement(owner.Store.Reader, agreement)
 	must(t, err)
-	theirs, err := newSketcher(a, epoch, sketch.Owner)
+	theirs, err := a.Sketcher(epoch, sketch.Owner)
 	must(t, err)
-	mine, err := newSketcher(a, epoch, sketch.Query)
+	mine, err := a.Sketcher(epoch, sketch.Query)
 	must(t, err)
 	q := mine.Append(nil, query)
 	var out []string

@@ -19,6 +19,7 @@ import (
 type benchCmd struct {
 	PSI        benchPSICmd        `cmd:"" name:"psi" help:"Run both parties of an engine in this process and measure it."`
 	Lookup     benchLookupCmd     `cmd:"" help:"Publish a filter, fetch it and look people up, between two nodes over loopback, and measure it."`
+	Search     benchSearchCmd     `cmd:"" help:"Index records and search them under encryption, between two nodes over loopback, and measure it."`
 	Party      benchPartyCmd      `cmd:"" name:"lookup-party" hidden:"" help:"Be a party of bench lookup."`
 	Report     benchReportCmd     `cmd:"" help:"Measure engines side by side over growing sets; write a table and a chart."`
 	Population benchPopulationCmd `cmd:"" help:"Write two agencies' synthetic records, and who is the same."`
