@@ -69,7 +69,7 @@ func (a *Agreement) validateSearch() error {
 	if err := s.shape().Validate(); err != nil {
 		return fmt.Errorf("search: %w", err)
 	}
-	if err := s.params().Validate(); err != nil {
+	if err := s.Params().Validate(); err != nil {
 		return fmt.Errorf("search: %w", err)
 	}
 	return checkRanges([]limit{
@@ -87,7 +87,8 @@ func (s *Search) shape() sketch.Params {
 	return sketch.Params{Groups: s.Groups, Symbols: s.Symbols, Threshold: s.Threshold}
 }
 
-func (s *Search) params() sealed.Params {
+// Params is the shape of a search as the circuit has it.
+func (s *Search) Params() sealed.Params {
 	return sealed.Params{Groups: s.Groups, Symbols: s.Symbols, Threshold: s.Threshold}
 }
 

@@ -213,7 +213,7 @@ func (n *Node) deriveAsker(a *Agreement, epoch uint32) (*sealed.Asker, error) {
 		if len(row.KeysID) != sha256.Size {
 			return nil, fmt.Errorf("the stored name of our keys has %d bytes, want %d", len(row.KeysID), sha256.Size)
 		}
-		return sealed.NewAskerFor(a.Search.params(), a.scope(epoch), seed, [32]byte(row.KeysID))
+		return sealed.NewAskerFor(a.Search.Params(), a.scope(epoch), seed, [32]byte(row.KeysID))
 	}
 	if !errors.Is(err, store.ErrNotFound) {
 		return nil, err
@@ -223,7 +223,7 @@ func (n *Node) deriveAsker(a *Agreement, epoch uint32) (*sealed.Asker, error) {
 		return nil, fmt.Errorf("drawing the seed of search keys: %w", err)
 	}
 	defer clear(seed[:])
-	k, err := sealed.NewAsker(a.Search.params(), a.scope(epoch), seed)
+	k, err := sealed.NewAsker(a.Search.Params(), a.scope(epoch), seed)
 	if err != nil {
 		return nil, err
 	}

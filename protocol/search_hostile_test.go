@@ -72,7 +72,7 @@ func TestSearchHostileQueries(t *testing.T) {
 		must(t, err)
 		return other
 	}
-	params, scope := s.a.Search.params(), s.a.scope(1)
+	params, scope := s.a.Search.Params(), s.a.scope(1)
 	higher := params
 	higher.Threshold++
 	slots, err := s.hostileSearch(t, good, nil)
@@ -178,7 +178,7 @@ func TestSearchHostileKeys(t *testing.T) {
 	north, south, agreement := searchPair(t, small)
 	s := north.openSearches(agreement)
 	r, own := s.current()
-	params, scope := s.a.Search.params(), s.a.scope(1)
+	params, scope := s.a.Search.Params(), s.a.scope(1)
 	higher := params
 	higher.Threshold++
 	size, err := params.KeysSize()

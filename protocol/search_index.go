@@ -214,7 +214,7 @@ func (b *indexBuilder) open() (*openIndex, error) {
 	if err := os.MkdirAll(blocks, 0o700); err != nil {
 		return nil, err
 	}
-	x, err := sealed.CreateIndex(blocks, b.a.Search.params(), b.a.scope(b.row.Epoch),
+	x, err := sealed.CreateIndex(blocks, b.a.Search.Params(), b.a.scope(b.row.Epoch),
 		sealed.IndexOptions{Form: sealed.Form(b.row.Form), Capacity: b.row.Capacity, Seed: seed})
 	if err != nil {
 		return nil, fmt.Errorf("the search index: %w", err)

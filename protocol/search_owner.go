@@ -262,7 +262,7 @@ func (s *answerer) searchFailed(e audit.Entry, cause error) error {
 
 // searchKeysRequest checks the form of a piece of keys.
 func (s *answerer) searchKeysRequest(m *wirepb.SearchKeys) (*request, error) {
-	size, err := s.a.Search.params().KeysSize()
+	size, err := s.a.Search.Params().KeysSize()
 	if err != nil {
 		return nil, err
 	}
@@ -338,7 +338,7 @@ func (s *answerer) takeKeys(m *wirepb.SearchKeys, path string) error {
 	if err != nil {
 		return err
 	}
-	k, err := sealed.ReadKeys(s.a.Search.params(), s.a.scope(m.Epoch), msg)
+	k, err := sealed.ReadKeys(s.a.Search.Params(), s.a.scope(m.Epoch), msg)
 	if err == nil && k.ID() != [32]byte(m.Id) {
 		err = fmt.Errorf("%w: they are not those that were announced", sealed.ErrFormat)
 	}

@@ -87,7 +87,7 @@ func (n *Node) openIndex(a *Agreement, row store.SearchIndex) (*openIndex, error
 	if err != nil {
 		return nil, err
 	}
-	x, err := sealed.OpenIndex(filepath.Join(dir, blocksDir), a.Search.params(), a.scope(row.Epoch), seed)
+	x, err := sealed.OpenIndex(filepath.Join(dir, blocksDir), a.Search.Params(), a.scope(row.Epoch), seed)
 	if err != nil {
 		return nil, fmt.Errorf("the search index: %w", err)
 	}
@@ -178,7 +178,7 @@ func (n *Node) peerKeys(a *Agreement, epoch uint32, id [32]byte) (*sealed.Keys, 
 	if err != nil {
 		return nil, err
 	}
-	k, err := sealed.ReadKeys(a.Search.params(), a.scope(epoch), msg)
+	k, err := sealed.ReadKeys(a.Search.Params(), a.scope(epoch), msg)
 	if err != nil {
 		return nil, fmt.Errorf("the peer's stored keys: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,6 +70,7 @@ type demoResult struct {
 	Mutual      *demoSession `json:"mutual"`
 	Cardinality *demoSession `json:"cardinality"`
 	Lookups     *demoLookups `json:"lookups"`
+	Search      *demoSearch  `json:"search"`
 	Wrong       int          `json:"wrong"`
 	Seconds     float64      `json:"seconds"`
 	Dir         string       `json:"dir,omitempty"`
@@ -212,23 +214,31 @@ func (d *demo) makeNodes() error {
 
 // demoAgreement is what one of the demo's agreements asks for.
 type demoAgreement struct {
-	file string
-	mode psi.Mode
-	args []string
-	data string   // South's
-	more []string // flags of South's source
-	id   string
+	file  string
+	mode  psi.Mode
+	args  []string
+	data  string   // South's
+	more  []string // flags of South's source
+	id    string
+	terms *protocol.Agreement
 }
 
 var demoAgreements = []*demoAgreement{
 	{file: "mutual.json", mode: psi.ModeMutual, data: bench.FileB},
 	{file: "cardinality.json", mode: psi.ModeCardinality, data: bench.FileB, args: []string{"--cardinality-rule", demoCardinalityRule}},
 	{file: "lookup.json", mode: psi.ModeLookup, data: demoMissingFile, args: demoLookupTerms(), more: []string{"--contact", demoContact}},
+	{file: "search.json", mode: psi.ModeSearch, data: demoMissingFile, args: demoSearchTerms(), more: []string{"--contact", demoContact}},
+}
+
+// demoAgreementFor returns the demo's agreement for a mode.
+func demoAgreementFor(mode psi.Mode) *demoAgreement {
+	i := slices.IndexFunc(demoAgreements, func(a *demoAgreement) bool { return a.mode == mode })
+	return demoAgreements[i]
 }
 
 // agree drafts, signs, countersigns and brings in the agreements.
 func (d *demo) agree() error {
-	d.head("They sign three agreements, and South says which data answers under them.")
+	d.head("They sign four agreements, and South says which data answers under them.")
 	for _, a := range demoAgreements {
 		path := filepath.Join(d.dir, a.file)
 		draft := append([]string{"agreement", "draft", "--peer", "south", "--out", path, "--modes", string(a.mode), "--rules", demoRules,
@@ -248,9 +258,12 @@ func (d *demo) agree() error {
 		if err != nil {
 			return err
 		}
-		a.id = s.Agreement.Hex()
+		a.id, a.terms = s.Agreement.Hex(), s.Agreement
 		engine := fmt.Sprintf("engine %s (%s)", s.Agreement.Engine, s.Agreement.Security)
-		if a.mode == psi.ModeLookup {
+		switch a.mode {
+		case psi.ModeSearch:
+			engine = fmt.Sprintf("%d of %d groups, %d searches a day", s.Agreement.Search.Threshold, s.Agreement.Search.Groups, s.Agreement.Search.SearchesPerDay)
+		case psi.ModeLookup:
 			engine = fmt.Sprintf("%d evaluations a minute", s.Agreement.Lookup.EvaluationsPerMinute)
 		}
 		d.line("%.16s… %s, %s", a.id, a.mode, engine)
@@ -290,6 +303,9 @@ func (d *demo) match() (err error) {
 		return err
 	}
 	if err := d.lookups(ctx); err != nil {
+		return err
+	}
+	if err := d.search(ctx); err != nil {
 		return err
 	}
 	if err := d.verifyLogs(ctx); err != nil {

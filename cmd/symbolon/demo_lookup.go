@@ -15,6 +15,7 @@ import (
 	"github.com/symbolon/symbolon/bench"
 	"github.com/symbolon/symbolon/internal/audit"
 	"github.com/symbolon/symbolon/internal/records"
+	"github.com/symbolon/symbolon/psi"
 )
 
 // South lists so many of its people as missing, and North's officers may ask for
@@ -74,7 +75,7 @@ func readRows(path string) ([][]string, error) {
 // lookups is the missing-person part: three people, of whom South knows the
 // first, does not know the second, and refuses to be asked for the third.
 func (d *demo) lookups(ctx context.Context) error {
-	a := demoAgreements[len(demoAgreements)-1]
+	a := demoAgreementFor(psi.ModeLookup)
 	rules, err := records.Shipped(demoRules)
 	if err != nil {
 		return err
@@ -190,10 +191,9 @@ func evaluationsOf(e audit.Entry) string {
 	return fmt.Sprintf(", %d evaluations", *e.PeerItems)
 }
 
-// choosePeople returns three of North's people with few enough keys: one whom
-// South lists, and two whom it does not.
-func (d *demo) choosePeople(ctx context.Context, rules *records.RuleSet) ([]missingPerson, error) {
-	rows, err := readRows(filepath.Join(d.dir, bench.FileA))
+// rowsOf reads a register: of each record, by its id, the cells by their column.
+func (d *demo) rowsOf(file string) (map[string]map[string]string, error) {
+	rows, err := readRows(filepath.Join(d.dir, file))
 	if err != nil {
 		return nil, err
 	}
@@ -204,6 +204,16 @@ func (d *demo) choosePeople(ctx context.Context, rules *records.RuleSet) ([]miss
 			of[name] = row[i]
 		}
 		cells[of["id"]] = of
+	}
+	return cells, nil
+}
+
+// choosePeople returns three of North's people with few enough keys: one whom
+// South lists, and two whom it does not.
+func (d *demo) choosePeople(ctx context.Context, rules *records.RuleSet) ([]missingPerson, error) {
+	cells, err := d.rowsOf(bench.FileA)
+	if err != nil {
+		return nil, err
 	}
 	c, err := d.missingInTheClear(ctx, rules)
 	if err != nil {
