@@ -146,7 +146,7 @@ func (r *readmeRun) carry(from string) {
 	if to == "" {
 		return
 	}
-	for _, name := range []string{from + ".pub", "agreement.json", "lookup.json"} {
+	for _, name := range []string{from + ".pub", "agreement.json", "lookup.json", "search.json"} {
 		raw, err := os.ReadFile(filepath.Join(r.dir, from, name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue

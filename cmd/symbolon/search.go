@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,7 @@ type searchNowCmd struct {
 	personFlags
 	Threshold int      `placeholder:"N" help:"How many groups of the sketch must agree; default the agreement's least."`
 	AllNames  bool     `help:"Search for each name of the person, each a search that counts; default the first name alone."`
-	Reveal    []string `placeholder:"HANDLE" help:"Ask for the case reference behind a handle that a search has given. The peer learns of the hit by that."`
+	Reveal    []string `placeholder:"HANDLE" help:"Ask for the case reference behind a handle that a search has given, or behind those of the last one: last. The peer learns of the hit by that."`
 }
 
 func (c *searchNowCmd) needs(*App) need { return needStore | needNode | needUser }
@@ -76,6 +77,12 @@ func (c *searchNowCmd) Run(app *App) error {
 
 // reveal asks for references. The handles lead to the agreement.
 func (c *searchNowCmd) reveal(app *App) error {
+	if slices.Equal(c.Reveal, []string{"last"}) {
+		var err error
+		if c.Reveal, err = app.lastHandles(); err != nil {
+			return err
+		}
+	}
 	first, _, err := app.node.HandleSearch(c.Reveal[0])
 	if err != nil {
 		return explainHandle(err)
@@ -101,6 +108,18 @@ func (c *searchNowCmd) reveal(app *App) error {
 		}
 		return nil
 	})
+}
+
+// lastHandles returns the handles of the last search made here.
+func (a *App) lastHandles() ([]string, error) {
+	all, err := a.store.Searches("", true)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 || len(all[0].Slots) == 0 {
+		return nil, withHint(usagef("the last search has given no handle"), "`symbolon search list` shows the searches and their handles")
+	}
+	return protocol.HandleNames(all[0].ID, all[0].Slots), nil
 }
 
 func explainHandle(err error) error {
