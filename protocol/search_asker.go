@@ -109,8 +109,11 @@ func (s *Searches) open() error {
 		return err
 	}
 	s.mu.Lock()
-	s.a, s.r, s.k = r.a, r, k
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if s.a == nil { // the agreement stays what it is
+		s.a = r.a
+	}
+	s.r, s.k = r, k
 	return nil
 }
 
@@ -131,8 +134,10 @@ func (s *Searches) reopen(ctx context.Context, cut *requester) error {
 	}
 	_ = cut.close() // why it was cut is known
 	sent, got := cut.l.traffic()
+	s.mu.Lock()
 	s.before[0].plus(sent)
 	s.before[1].plus(got)
+	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, s.n.Timeouts.Handshake)
 	defer cancel()
 	for {

@@ -163,7 +163,6 @@ func TestSearchIndexCutOff(t *testing.T) {
 		}
 		s := north.openSearches(agreement)
 		south.setDataAnd(people("s", 20, 80), func() {
-			r, _ := s.Search(t.Context(), SearchQuery{Record: somebody(t, 22)})
 			r, err := s.Search(t.Context(), SearchQuery{Record: somebody(t, 22)})
 			must(t, err)
 			var got []string

@@ -133,8 +133,8 @@ func (s *answerer) search(ctx context.Context, m *wirepb.SearchRequest) (*wirepb
 	query := sha256.Sum256(m.Query)
 	e := s.entry(eventSearch)
 	e.Mode, e.User, e.Purpose, e.Case = string(psi.ModeSearch), m.User, m.Purpose, m.Case
-	e.Epoch, e.Number, e.Signature = m.Epoch, m.Number, m.Signature
-	e.Session, e.PeerCommitment = hex.EncodeToString(m.Search), hexOf(query)
+	e.Epoch, e.Number, e.Key, e.Signature = m.Epoch, m.Number, s.key, m.Signature
+	e.Session, e.PeerCommitment, e.Note = hex.EncodeToString(m.Search), hexOf(query), "keys "+hex.EncodeToString(m.Keys)
 	count := s.a.Search.Evaluations
 	x, keys, err := s.searchIndex(m)
 	if err != nil {
@@ -217,7 +217,7 @@ func (s *answerer) bookSearch(e audit.Entry, m *wirepb.SearchRequest, x *openInd
 	case known.Local || known.Agreement != s.a.Hex() || known.Epoch != m.Epoch || string(known.Query) != string(query[:]):
 		return refuseRequest(CodeInput, "search %.16s was another one", e.Session)
 	}
-	e.Note = "again"
+	e.Outcome = "again"
 	return s.book(e, 0, func(tx *store.Tx) error {
 		err := tx.RetrySearch(e.Session, e.Serial, maxSearchAttempts)
 		if errors.Is(err, store.ErrState) {
@@ -246,7 +246,7 @@ func (s *answerer) searchFailed(e audit.Entry, cause error) error {
 	code, _ := codeOf(cause)
 	now := s.n.Now()
 	count := s.a.Search.Evaluations
-	e.Event, e.Outcome, e.PeerItems, e.Signature = eventSearchFailed, string(code), &count, nil
+	e.Event, e.Outcome, e.PeerItems = eventSearchFailed, string(code), &count
 	err := s.n.Store.Batch(func(tx *store.Tx) error {
 		if err := tx.EndSearch(e.Session, store.SearchFailed, nil, now); err != nil {
 			return err
@@ -330,7 +330,9 @@ func appendPart(path string, offset uint64, piece []byte) (uint64, error) {
 // before.
 func (s *answerer) takeKeys(m *wirepb.SearchKeys, path string) error {
 	e := s.entry(eventSearchKeys)
-	e.Mode, e.Epoch, e.Number, e.Signature = string(psi.ModeSearch), m.Epoch, m.Number, m.Signature
+	e.Mode, e.Epoch, e.Number, e.Key, e.Signature = string(psi.ModeSearch), m.Epoch, m.Number, s.key, m.Signature
+	payload := sha256.Sum256(m.Payload)
+	e.Transcript, e.Note = hexOf(payload), fmt.Sprintf("keys %x, signed from byte %d on", m.Id, m.Offset)
 	if err := s.n.searches.countKeys(s.a.Hex(), m.Epoch); err != nil {
 		return s.refusedBudget(e, 0, errors.Join(err, os.Remove(path+partSuffix)))
 	}
@@ -356,7 +358,7 @@ func (s *answerer) takeKeys(m *wirepb.SearchKeys, path string) error {
 		return err
 	}
 	commitment := k.Commitment()
-	e.PeerCommitment, e.Note = hexOf(commitment), "keys "+hex.EncodeToString(m.Id)
+	e.PeerCommitment = hexOf(commitment)
 	if err := s.n.Store.Batch(func(tx *store.Tx) error { return s.n.append(tx, s.a, e) }); err != nil {
 		return err
 	}
@@ -400,7 +402,7 @@ func (s *answerer) revealRequest(m *wirepb.RevealRequest) (*request, error) {
 func (s *answerer) reveal(m *wirepb.RevealRequest) (*wirepb.Frame, error) {
 	e := s.entry(eventReveal)
 	e.Mode, e.User, e.Purpose, e.Case = string(psi.ModeSearch), m.User, m.Purpose, m.Case
-	e.Epoch, e.Number, e.Signature = m.Epoch, m.Number, m.Signature
+	e.Epoch, e.Number, e.Key, e.Signature = m.Epoch, m.Number, s.key, m.Signature
 	e.Session, e.Note = hex.EncodeToString(m.Search), fmt.Sprintf("slot %d", m.Slot)
 	x, err := s.currentIndex(m.Epoch)
 	if err != nil {

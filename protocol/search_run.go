@@ -73,24 +73,25 @@ func (s *Searches) begin(q SearchQuery) (*pendingSearch, error) {
 	p.entry = auditOf(eventAsked, s.req.User)
 	p.entry.Role, p.entry.Mode, p.entry.Purpose, p.entry.Case = string(psi.RoleReceiver), string(psi.ModeSearch), s.req.Purpose, s.req.Case
 	p.entry.Session, p.entry.Epoch, p.entry.References, p.entry.OwnItems = row.ID, p.epoch, []string{p.local}, &count
-	return p, n.Store.Update(func(tx *store.Tx) error {
-		number, err := tx.NextSearchQuery(a.Hex(), p.epoch)
-		if err != nil {
-			return err
-		}
-		if p.query, err = k.QueryAt(number, forms[q.Form].Symbols, q.Threshold); err != nil {
-			return err
-		}
-		name := p.query.ID()
-		row.Query = name[:]
+	err = n.Store.Update(func(tx *store.Tx) (err error) {
+		p.entry.Number, err = tx.NextSearchQuery(a.Hex(), p.epoch)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if p.query, err = k.QueryAt(p.entry.Number, forms[q.Form].Symbols, q.Threshold); err != nil {
+		return nil, err
+	}
+	name := p.query.ID()
+	row.Query, p.entry.Commitment, p.entry.Note = name[:], hexOf(name), "seed "+hexOf(commitment)
+	return p, n.Store.Batch(func(tx *store.Tx) error {
 		if err := tx.BookEvaluations(open.peer.Root, a.Hex(), store.Charge{At: now, ItemsOut: count}, a.searchLimits()); err != nil {
 			return err
 		}
 		if err := tx.AddSearch(row); err != nil {
 			return err
 		}
-		p.entry.Commitment, p.entry.Number = hexOf(name), number
-		p.entry.Note = "seed " + hexOf(commitment)
 		return n.append(tx, a, p.entry)
 	})
 }

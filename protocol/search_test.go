@@ -3,10 +3,13 @@ package protocol
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +17,7 @@ import (
 	"github.com/symbolon/symbolon/internal/audit"
 	"github.com/symbolon/symbolon/internal/records"
 	"github.com/symbolon/symbolon/internal/records/sketch"
+	"github.com/symbolon/symbolon/keys"
 	"github.com/symbolon/symbolon/protocol/wirepb"
 	"github.com/symbolon/symbolon/psi"
 	"github.com/symbolon/symbolon/psi/sealed"
@@ -162,11 +166,58 @@ func TestSearch(t *testing.T) {
 	if owner["search"] != 3 || owner["reveal"] != found || asker["asked"] != 3 || asker["answered"] != 3 || asker["revealed"] != found {
 		t.Errorf("logged: owner %v, asker %v", owner, asker)
 	}
+	checkEvidence(t, north, south, agreement)
 	// The second stream finds the keys there.
 	again := north.openSearches(agreement)
 	must(t, again.Close())
 	if sent, _ := again.Traffic(); sent.Bytes > 64<<10 {
 		t.Errorf("opening again took %d bytes", sent.Bytes)
+	}
+}
+
+// checkEvidence verifies, from the owner's log alone, that the asker's stream keys
+// signed the searches and what followed.
+func checkEvidence(t *testing.T, asker, owner *agency, agreement string) {
+	t.Helper()
+	id := loaded(t, owner, agreement).ID()
+	unhex := func(s string) []byte {
+		b, err := hex.DecodeString(s)
+		must(t, err)
+		return b
+	}
+	opened := owner.entries(t, agreement, eventOpened)[0]
+	sig, err := keys.ParseSignature(opened.Signature)
+	must(t, err)
+	must(t, asker.Identity.Public().Verify(domainGrant, grantBytes(psi.ModeSearch, id, unhex(opened.Transcript), opened.Key), sig))
+	for event, parts := range map[string]func(e audit.Entry) (string, [][]byte){
+		eventSearch: func(e audit.Entry) (string, [][]byte) {
+			return kindSearch, [][]byte{unhex(e.Session), unhex(strings.TrimPrefix(e.Note, "keys ")), []byte(e.User), []byte(e.Purpose), []byte(e.Case), unhex(e.PeerCommitment)}
+		},
+		eventReveal: func(e audit.Entry) (string, [][]byte) {
+			var slot uint32
+			_, err := fmt.Sscanf(e.Note, "slot %d", &slot)
+			must(t, err)
+			return kindReveal, [][]byte{unhex(e.Session), []byte(e.User), []byte(e.Purpose), []byte(e.Case), beUint32(slot)}
+		},
+		eventSearchKeys: func(e audit.Entry) (string, [][]byte) {
+			var id []byte
+			var at uint64
+			_, err := fmt.Sscanf(e.Note, "keys %x, signed from byte %d on", &id, &at)
+			must(t, err)
+			return kindSearchKeys, [][]byte{id, beUint64(at), unhex(e.Transcript)}
+		},
+	} {
+		all := owner.entries(t, agreement, event)
+		for _, e := range all {
+			kind, rest := parts(e)
+			signed := signedRequest(kind, id, e.Number, append([][]byte{beUint32(e.Epoch)}, rest...)...)
+			if !bytes.Equal(e.Key, opened.Key) || !ed25519.Verify(e.Key, signed, e.Signature) {
+				t.Errorf("the log does not prove who asked: %+v", e)
+			}
+		}
+		if len(all) == 0 {
+			t.Errorf("no entry %q", event)
+		}
 	}
 }
 
