@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/rs/zerolog"
 
@@ -112,10 +115,31 @@ func (a *App) print(v any, text func(w io.Writer)) error {
 		text(a.stdout)
 		return nil
 	}
-	e := json.NewEncoder(a.stdout)
+	return encodeJSON(a.stdout, v)
+}
+
+// encodeJSON writes v, indented. What does not print is escaped: JSON lets control
+// characters above ASCII stand as they are, and a terminal acts on them.
+func encodeJSON(w io.Writer, v any) error {
+	var raw bytes.Buffer
+	e := json.NewEncoder(&raw)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	out := make([]byte, 0, raw.Len())
+	for _, r := range raw.String() {
+		if r < 0x7f || unicode.IsPrint(r) {
+			out = utf8.AppendRune(out, r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			out = fmt.Appendf(out, "\\u%04x", unit)
+		}
+	}
+	_, err := w.Write(out)
+	return err
 }
 
 // say tells a person something that is not the command's result.

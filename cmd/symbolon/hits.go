@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -88,10 +87,7 @@ func (v *resultsView) writeFile(path, format string, force bool) error {
 }
 
 func (v *resultsView) writeJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	return encodeJSON(w, v)
 }
 
 func (v *resultsView) writeCSV(w io.Writer) error {

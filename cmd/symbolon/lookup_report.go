@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -95,10 +94,7 @@ func (v *lookupView) add(r *protocol.LookupResult, keep bool) {
 func (v *lookupView) writeFile(path, format string, force bool) error {
 	var b bytes.Buffer
 	if format == formatJSON {
-		e := json.NewEncoder(&b)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		if err := e.Encode(v); err != nil {
+		if err := encodeJSON(&b, v); err != nil {
 			return err
 		}
 	} else if err := v.writeCSV(&b); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/symbolon/symbolon/protocol"
 )
@@ -19,17 +21,18 @@ import (
 // hostileReferences are texts by which a peer might attack a reader, and what
 // CSV shows instead.
 var hostileReferences = map[string]string{
-	"=HYPERLINK(\"x\")": "'=HYPERLINK(\"x\")",
-	"+1":                "'+1",
-	"-1":                "'-1",
-	"@SUM":              "'@SUM",
-	"\t=1":              "\ufffd=1",
-	"a\x1b[2Jb":         "a\ufffd[2Jb",
-	"line\nbreak":       "line\ufffdbreak",
-	"\xff\xfe":          "\ufffd",
-	"a \u202e b":        "a \ufffd b",
-	"plain, \"quoted\"": "plain, \"quoted\"",
-	"":                  "",
+	"=HYPERLINK(\"x\")":  "'=HYPERLINK(\"x\")",
+	"+1":                 "'+1",
+	"-1":                 "'-1",
+	"@SUM":               "'@SUM",
+	"\t=1":               "\ufffd=1",
+	"a\x1b[2Jb":          "a\ufffd[2Jb",
+	"line\nbreak":        "line\ufffdbreak",
+	"\xff\xfe":           "\ufffd",
+	"a \u202e b":         "a \ufffd b",
+	"\u009b2J\U000e0041": "\ufffd2J\ufffd",
+	"plain, \"quoted\"":  "plain, \"quoted\"",
+	"":                   "",
 }
 
 func TestResultsCSV(t *testing.T) {
@@ -65,6 +68,48 @@ func TestResultsJSON(t *testing.T) {
 	var back resultsView
 	if err := json.Unmarshal(b.Bytes(), &back); err != nil || back.Notice != notice || back.Hits[0].Reference != "=<x>" {
 		t.Errorf("got %+v, %v", back, err)
+	}
+}
+
+// What a peer writes into a label does nothing to a reader of a lookup, in any
+// form.
+func TestLookupOutput(t *testing.T) {
+	t.Parallel()
+	for sent, want := range hostileReferences {
+		hit := protocol.LookupHit{Rules: []string{"a"}, Reference: sent, Contact: sent, Text: sent}
+		v := &lookupView{Complete: true}
+		v.add(&protocol.LookupResult{ID: "1", Hits: []protocol.LookupHit{hit}}, true)
+		var b bytes.Buffer
+		if err := v.writeCSV(&b); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := csv.NewReader(&b).ReadAll()
+		if err != nil || len(rows) != 2 || strings.Join(rows[1], "|") != "1|a|"+want+"|"+want+"|"+want+"||"+noticeCell {
+			t.Errorf("%q is shown as %q, %v", sent, rows, err)
+		}
+		for name, write := range map[string]func(io.Writer){
+			"one": v.writeOne, "all": v.writeAll,
+			"standing": func(w io.Writer) {
+				writeStandingHits(w, viewStandingHits([]protocol.StandingHit{{ID: "1", LookupHit: hit}}))
+			},
+			"json": func(w io.Writer) { _ = (&App{json: true, stdout: w}).print(v, nil) },
+		} {
+			b.Reset()
+			write(&b)
+			for _, r := range b.String() {
+				if r != '\n' && !unicode.IsPrint(r) {
+					t.Errorf("%s: %q is shown on a terminal as %q", name, sent, b.String())
+				}
+			}
+		}
+		var back lookupView // of the JSON
+		b.Reset()
+		if err := encodeJSON(&b, v); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(b.Bytes(), &back); err != nil || back.Results[0].Hits[0].Text != strings.ToValidUTF8(sent, "\ufffd\ufffd") {
+			t.Errorf("%q comes back from JSON as %+v, %v", sent, back.Results, err)
+		}
 	}
 }
 
