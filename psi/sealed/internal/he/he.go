@@ -87,8 +87,15 @@ func (s Shape) Limbs() int { return 1 + s.Depth() + finalLimbs }
 // digits are of as many limbs.
 func (s Shape) SpecialLimbs() int { return 4 }
 
-// Babies is the number of rotations of the query that are kept.
-func (s Shape) Babies() int { return min(64, s.Dimension()) }
+// Babies is the number of rotations of the query that are kept. Each costs as
+// much as one of the Giants()-1 rotations of a block: these numbers are the best
+// for some ten blocks.
+func (s Shape) Babies() int {
+	if s.Dimension() > 256 {
+		return 64
+	}
+	return min(32, s.Dimension())
+}
 
 // Giants is the number of groups of diagonals.
 func (s Shape) Giants() int { return s.Dimension() / s.Babies() }
