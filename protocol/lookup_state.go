@@ -18,6 +18,7 @@ type lookupState struct {
 	newest map[string]version   // agreement -> what we serve
 	tries  map[string]time.Time // agreement -> when the schedule last looked for changes
 	rests  map[string]time.Time // agreement -> until when it rests after a failure
+	copied map[string]time.Time // agreement -> when the copy was last brought up to date
 	served map[string]*allowance
 }
 
@@ -32,6 +33,7 @@ func (s *lookupState) init(workers int) {
 	s.newest = map[string]version{}
 	s.tries = map[string]time.Time{}
 	s.rests = map[string]time.Time{}
+	s.copied = map[string]time.Time{}
 	s.served = map[string]*allowance{}
 }
 

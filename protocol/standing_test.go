@@ -321,3 +321,34 @@ func TestTend(t *testing.T) {
 	verifyLog(t, north)
 	verifyLog(t, south)
 }
+
+// TestCopyIsKeptUpToDate: who has looked somebody up once has the newest filter
+// at hand.
+func TestCopyIsKeptUpToDate(t *testing.T) {
+	t.Parallel()
+	north, south, agreement := lookupPair(t, nil)
+	serial := func(want uint64) {
+		t.Helper()
+		must(t, north.TendOnce(t.Context()))
+		list, err := north.Filters(agreement)
+		must(t, err)
+		if want == 0 && len(list) > 0 || want > 0 && (len(list) != 1 || list[0].Serial != want) {
+			t.Errorf("on the disk are %+v, want serial %d", list, want)
+		}
+	}
+	serial(0) // nobody has asked for anything
+	_, err := north.Fetch(t.Context(), FetchRequest{Agreement: agreement})
+	must(t, err)
+	south.setData(t, people("s", 20, 81))
+	must(t, south.publish(agreement))
+	serial(1)
+	for _, ag := range []*agency{north, south} {
+		ag.at(epoch.Add(copyEvery))
+	}
+	serial(2)
+	opened := len(south.entries(t, agreement, eventOpened))
+	serial(2)
+	if n := len(south.entries(t, agreement, eventOpened)); n != opened {
+		t.Error("the peer was asked again at once")
+	}
+}

@@ -69,8 +69,50 @@ func (n *Node) TendOnce(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf(what+"publishing: %w", err))
 		}
 		errs = append(errs, n.tendStanding(ctx, a))
+		if err := n.tendCopy(ctx, a); err != nil {
+			errs = append(errs, fmt.Errorf(what+"fetching: %w", err))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// copyEvery is how often a copy of a peer's filter is brought up to date, at
+// most; where the agreement has changes enter less often, then as often.
+const copyEvery = time.Hour
+
+// tendCopy fetches the newest version of a filter that was fetched before, so
+// that a lookup need not wait for it.
+func (n *Node) tendCopy(ctx context.Context, a *Agreement) error {
+	seen, err := n.Store.FilterSeen(a.Hex())
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // nobody looks anybody up here
+	}
+	if err != nil {
+		return err
+	}
+	last, now := seen.At, n.Now()
+	if tried := n.lookups.lastFetch(a.Hex()); tried.After(last) {
+		last = tried
+	}
+	if now.Before(last.Add(max(copyEvery, a.Lookup.every()))) {
+		return nil
+	}
+	n.lookups.fetching(a.Hex(), now)
+	_, err = n.Fetch(ctx, FetchRequest{Agreement: a.Hex()})
+	return err
+}
+
+// fetching and lastFetch remember when a copy was last brought up to date.
+func (s *lookupState) fetching(agreement string, at time.Time) {
+	s.mu.Lock()
+	s.copied[agreement] = at
+	s.mu.Unlock()
+}
+
+func (s *lookupState) lastFetch(agreement string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.copied[agreement]
 }
 
 // sweepEpochs ends the epochs whose time is over, and finishes what a crash left
