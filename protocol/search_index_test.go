@@ -110,8 +110,8 @@ func TestSearchIndexRotates(t *testing.T) {
 
 	// The epoch's end makes the next run begin another; without one the index
 	// stops answering after a while.
-	south.clock = south.clock.Add(a.Search.epoch() + searchOverlap + 1)
-	north.clock = south.clock
+	south.at(south.now().Add(a.Search.epoch() + searchOverlap + 1))
+	north.at(south.now())
 	_, err = s.Search(t.Context(), SearchQuery{Record: somebody(t, 30)})
 	codeIs(t, err, CodeEpoch, true)
 	if x = south.index(agreement); x.Epoch != 3 {
@@ -253,7 +253,7 @@ func TestSearchIndexIsTended(t *testing.T) {
 		{time.Hour, 1, 2},
 		{31 * 24 * time.Hour, 2, 1},
 	} {
-		south.clock = south.clock.Add(tt.after)
+		south.at(south.now().Add(tt.after))
 		must(t, south.TendOnce(t.Context()))
 		all, err := south.Indexes(agreement)
 		must(t, err)
@@ -261,7 +261,7 @@ func TestSearchIndexIsTended(t *testing.T) {
 			t.Fatalf("%v later the index is %+v, want %d.%d", tt.after, all[0], tt.epoch, tt.serial)
 		}
 	}
-	south.clock = south.clock.AddDate(1, 0, 0)
+	south.at(south.now().AddDate(1, 0, 0))
 	must(t, south.TendOnce(t.Context()))
 	all, err := south.Indexes(agreement)
 	must(t, err)
