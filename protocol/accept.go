@@ -100,7 +100,7 @@ func (n *Node) accept(ctx context.Context, l *link, live *liveSession) (*Outcome
 	if err != nil {
 		return nil, n.failed(row.ID, a, refuse(CodeRefused, "%w", err))
 	}
-	in, err := loadInput(ctx, src, a, s.proposal.Mode)
+	in, err := n.loadInput(ctx, src, a, s.proposal.Mode)
 	if err != nil {
 		return nil, n.failed(row.ID, a, err)
 	}

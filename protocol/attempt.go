@@ -80,12 +80,12 @@ type keptHit struct {
 // run runs one attempt over an accepted session: the shards that no earlier
 // attempt has finished, then the labels.
 func (s *session) run(l *link, in *input, g gate, o psi.Options) (*attemptResult, error) {
-	items, err := in.itemize(s.id, s.seed)
+	items, err := in.itemize(l.ctx, o.Workers, s.id, s.seed)
 	if err != nil {
 		return nil, err
 	}
 	r := &attemptResult{items: in.items}
-	if r.commitment, err = commitment(s.seed, items); err != nil {
+	if r.commitment, err = commitment(l.ctx, o.Workers, s.seed, items); err != nil {
 		return nil, err
 	}
 	if s.commitment != nil && !bytes.Equal(s.commitment, r.commitment[:]) {

@@ -16,9 +16,19 @@ import (
 // each level of the tree.
 func Commit(k []byte, items []psi.Item) [32]byte {
 	mac := newReusableHMAC(k)
-	var levels [64][32]byte // levels[i] is the root of a full subtree of 2^i leaves
-	for i, item := range items {
-		node := leafHash(mac.sum(item[:]))
+	return merkleRoot(len(items), func(i int) [32]byte { return leafHash(mac.sum(items[i][:])) })
+}
+
+// merkleRoot returns the root over n nodes, which it asks for in their order:
+// hashes of leaves, or roots of subtrees of one size, a power of two, of which
+// the last may have fewer leaves.
+func merkleRoot(n int, at func(i int) [32]byte) [32]byte {
+	if n == 0 {
+		return sha256.Sum256(nil)
+	}
+	var levels [64][32]byte // levels[i] is the root of a full subtree of 2^i nodes
+	for i := range n {
+		node := at(i)
 		// Merge as carries do in a binary counter.
 		for level := 0; ; level++ {
 			if i>>level&1 == 0 {
@@ -27,10 +37,6 @@ func Commit(k []byte, items []psi.Item) [32]byte {
 			}
 			node = nodeHash(levels[level], node)
 		}
-	}
-	n := len(items)
-	if n == 0 {
-		return sha256.Sum256(nil)
 	}
 	// The subtrees that remain are the bits of n; fold them from the right.
 	level := bits.TrailingZeros(uint(n))

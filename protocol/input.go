@@ -1,10 +1,12 @@
 package protocol
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 
+	"github.com/symbolon/symbolon/internal/parallel"
 	"github.com/symbolon/symbolon/internal/records"
 	"github.com/symbolon/symbolon/psi"
 )
@@ -40,8 +42,9 @@ func (in *input) label(record uint32) string {
 	return in.index.ID(record)
 }
 
-// readIndex reads the keys of a source by rules of the agreement.
-func readIndex(ctx context.Context, src Source, a *Agreement, rules *records.RuleSet) (*records.Index, error) {
+// readIndex reads the keys of a source by rules of the agreement, on the node's
+// workers.
+func (n *Node) readIndex(ctx context.Context, src Source, a *Agreement, rules *records.RuleSet) (*records.Index, error) {
 	if src.Compartment != a.Compartment {
 		return nil, refuse(CodeRefused, "source %s is of compartment %q, the agreement of %q", src.Records.Name(), src.Compartment, a.Compartment)
 	}
@@ -49,7 +52,9 @@ func readIndex(ctx context.Context, src Source, a *Agreement, rules *records.Rul
 	if err != nil {
 		return nil, refuse(CodeRules, "%w", err)
 	}
-	index, report, err := records.BuildIndex(ctx, src.Records, deriver, src.Read)
+	read := src.Read
+	read.Workers = cmp.Or(read.Workers, n.Workers)
+	index, report, err := records.BuildIndex(ctx, src.Records, deriver, read)
 	if err != nil {
 		return nil, refuse(CodeRefused, "%w", err)
 	}
@@ -63,8 +68,8 @@ func readIndex(ctx context.Context, src Source, a *Agreement, rules *records.Rul
 }
 
 // loadInput reads the source and checks it against the agreement.
-func loadInput(ctx context.Context, src Source, a *Agreement, mode psi.Mode) (*input, error) {
-	index, err := readIndex(ctx, src, a, a.rulesOf(mode))
+func (n *Node) loadInput(ctx context.Context, src Source, a *Agreement, mode psi.Mode) (*input, error) {
+	index, err := n.readIndex(ctx, src, a, a.rulesOf(mode))
 	if err != nil {
 		return nil, err
 	}
@@ -102,15 +107,25 @@ func newSeed(r io.Reader) ([]byte, error) {
 	return seed, nil
 }
 
+// hashBatch is the number of keys or items that a worker hashes at a time.
+const hashBatch = 4096
+
 // itemize hashes the keys for the session and pads them. Padding items are
 // random, so they match nothing, and come from the seed, so that every attempt
 // runs over the same items.
-func (in *input) itemize(session [32]byte, seed []byte) ([]psi.Item, error) {
+func (in *input) itemize(ctx context.Context, workers int, session [32]byte, seed []byte) ([]psi.Item, error) {
 	items := make([]psi.Item, in.items)
-	h := psi.NewItemHasher(session)
-	for i := range in.index.Len() {
-		key := in.index.Key(i)
-		items[i] = h.Item(key.Rule, key.Value)
+	hasher := psi.NewItemHasher(session)
+	err := parallel.Ranges(ctx, workers, in.index.Len(), hashBatch, func(lo, hi int) error {
+		h := hasher.Clone()
+		for i := lo; i < hi; i++ {
+			key := in.index.Key(i)
+			items[i] = h.Item(key.Rule, key.Value)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	r := psi.NewStream(seed, streamPadding)
 	for i := in.index.Len(); i < len(items); i++ {
@@ -122,10 +137,16 @@ func (in *input) itemize(session [32]byte, seed []byte) ([]psi.Item, error) {
 }
 
 // commitment returns the commitment to items under the seed's key.
-func commitment(seed []byte, items []psi.Item) ([32]byte, error) {
+func commitment(ctx context.Context, workers int, seed []byte, items []psi.Item) (root [32]byte, err error) {
 	var k [32]byte
 	if _, err := io.ReadFull(psi.NewStream(seed, streamCommit), k[:]); err != nil {
-		return k, err
+		return root, err
 	}
-	return Commit(k[:], items), nil
+	// Whole subtrees are the leaves of the tree above them.
+	subtrees := make([][32]byte, (len(items)+hashBatch-1)/hashBatch)
+	err = parallel.Ranges(ctx, workers, len(items), hashBatch, func(lo, hi int) error {
+		subtrees[lo/hashBatch] = Commit(k[:], items[lo:hi])
+		return nil
+	})
+	return merkleRoot(len(subtrees), func(i int) [32]byte { return subtrees[i] }), err
 }

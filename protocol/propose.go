@@ -49,7 +49,7 @@ func (n *Node) Propose(ctx context.Context, req Request) (string, error) {
 	if req.Progress != nil {
 		req.Progress(Progress{Stage: stageReading})
 	}
-	in, err := loadInput(ctx, req.Source, a, req.Mode)
+	in, err := n.loadInput(ctx, req.Source, a, req.Mode)
 	if err != nil {
 		return "", err
 	}
@@ -261,7 +261,7 @@ func (n *Node) propose(ctx context.Context, hangUp func(), conn Conn, row store.
 	if o.Progress != nil {
 		o.Progress(Progress{Stage: stageReading})
 	}
-	in, err := loadInput(ctx, o.Source, a, s.proposal.Mode)
+	in, err := n.loadInput(ctx, o.Source, a, s.proposal.Mode)
 	if err != nil {
 		return nil, n.failed(row.ID, a, err)
 	}

@@ -231,7 +231,7 @@ func (p *publisher) chooseEpoch() error {
 func (p *publisher) load() error {
 	p.progress(Progress{Stage: stageReading})
 	src := p.req.Source
-	index, err := readIndex(p.ctx, src, p.a, p.a.Rules)
+	index, err := p.n.readIndex(p.ctx, src, p.a, p.a.Rules)
 	if err != nil {
 		return err
 	}
@@ -391,17 +391,22 @@ func (p *publisher) terms() (lookup.Terms, error) {
 // input is the index as package lookup walks it.
 func (p *publisher) input(epoch uint32) lookup.Input {
 	params := p.a.lookupParams(epoch)
-	hasher := params.Hasher()
 	return lookup.Input{
 		Records: p.index.Records(),
 		Count:   p.index.Len(),
 		Items: func(yield func(lookup.Item, []uint32) error) error {
 			var owners []uint32
-			for i := range p.index.Len() {
-				key := p.index.Key(i)
-				owners = p.index.RecordsOf(owners[:0], i)
-				if err := yield(hasher.Item(key.Rule, key.Value), owners); err != nil {
+			items := make([]lookup.Item, min(p.index.Len(), itemBatch))
+			for first := 0; first < p.index.Len(); first += len(items) {
+				items = items[:min(len(items), p.index.Len()-first)]
+				if err := p.itemize(&params, items, first); err != nil {
 					return err
+				}
+				for i := range items {
+					owners = p.index.RecordsOf(owners[:0], first+i)
+					if err := yield(items[i], owners); err != nil {
+						return err
+					}
 				}
 			}
 			return nil
@@ -410,6 +415,21 @@ func (p *publisher) input(epoch uint32) lookup.Input {
 			return p.index.ID(uint32(n)), p.label(uint32(n)), nil
 		},
 	}
+}
+
+// itemBatch is the number of keys that are hashed before they are walked.
+const itemBatch = 1 << 16
+
+// itemize sets items to those of the keys from first on.
+func (p *publisher) itemize(params *lookup.Params, items []lookup.Item, first int) error {
+	return parallel.Ranges(p.ctx, p.n.Workers, len(items), hashBatch, func(lo, hi int) error {
+		h := params.Hasher()
+		for i := lo; i < hi; i++ {
+			key := p.index.Key(first + i)
+			items[i] = h.Item(key.Rule, key.Value)
+		}
+		return nil
+	})
 }
 
 // evaluate computes outputs in one goroutine of several.

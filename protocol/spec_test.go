@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"flag"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -212,6 +213,27 @@ func TestCommitIsRFC9162(t *testing.T) {
 			t.Errorf("%d items: the root differs from the recursive definition", n)
 		}
 		items = append(items, psi.Item{byte(n), 1})
+	}
+}
+
+// The commitment that workers make in pieces is that of all items.
+func TestCommitmentInPieces(t *testing.T) {
+	seed := fixed(8)
+	var k [32]byte
+	_, err := io.ReadFull(psi.NewStream(seed, streamCommit), k[:])
+	must(t, err)
+	items := make([]psi.Item, 3*hashBatch+5)
+	for i := range items {
+		binary.BigEndian.PutUint32(items[i][:], uint32(i))
+	}
+	for _, n := range []int{0, 1, hashBatch - 1, hashBatch, hashBatch + 1, 2 * hashBatch, len(items)} {
+		for _, workers := range []int{1, 3} {
+			got, err := commitment(t.Context(), workers, seed, items[:n])
+			must(t, err)
+			if got != naiveRoot(k[:], items[:n]) {
+				t.Errorf("%d items, %d workers: the root differs from the recursive definition", n, workers)
+			}
+		}
 	}
 }
 
