@@ -25,15 +25,19 @@ var searchColumns = []string{"id", "primary_name", "date_of_birth", "source_ref"
 // writeData writes the owner's people, and those searched for as the asker
 // writes them. A record's reference is its id.
 func (r *searchRun) writeData(ctx context.Context) error {
-	p, err := NewPopulation(PopulationConfig{Seed: r.Seed, SizeA: r.Queries, SizeB: r.Records, Shared: min(r.Queries+1, r.Records) / 2})
+	// As many on either side, of whom the asker picks some: a population of few
+	// has their relatives over and over.
+	size := max(r.Records, r.Queries)
+	p, err := NewPopulation(PopulationConfig{Seed: r.Seed, SizeA: size, SizeB: r.Records, Shared: r.Records / 2})
 	if err != nil {
 		return err
 	}
 	for _, f := range []struct {
 		name string
 		side Side
-	}{{fileOwner, SideB}, {fileQueries, SideA}} {
-		if err := writeColumns(ctx, r.path(f.name), p.Rows(f.side)); err != nil {
+		rows int
+	}{{fileOwner, SideB, r.Records}, {fileQueries, SideA, r.Queries}} {
+		if err := writeColumns(ctx, r.path(f.name), p.Rows(f.side), f.rows); err != nil {
 			return fmt.Errorf("bench: %w", err)
 		}
 	}
@@ -44,7 +48,8 @@ func (r *searchRun) writeData(ctx context.Context) error {
 	return nil
 }
 
-func writeColumns(ctx context.Context, path string, rows iter.Seq[[]string]) (err error) {
+// writeColumns writes the first rows of a register.
+func writeColumns(ctx context.Context, path string, rows iter.Seq[[]string], most int) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -56,6 +61,9 @@ func writeColumns(ctx context.Context, path string, rows iter.Seq[[]string]) (er
 	for row := range rows {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if most--; most < 0 {
+			break
 		}
 		_ = w.Write([]string{row[id], row[name], row[birth], row[id]})
 	}
