@@ -203,6 +203,9 @@ func (s *searching) search(person *records.Record, c *searchNowCmd) error {
 // resemblance is the sentence that goes with every handle.
 const resemblance = "A handle says that some record there resembles what was typed: a lead, not an identification."
 
+// noResemblance is the sentence that goes with an answer without a handle.
+const noResemblance = "No handle is no proof that a person is unknown there: a record under another name does not resemble."
+
 // searchView is what came of searches, or of asking for references.
 type searchView struct {
 	Notice    string                   `json:"notice"`
@@ -236,6 +239,10 @@ func (v *searchView) write(w io.Writer) {
 		}
 		compact(w, []string{"HANDLE", "ID", "PEER REFERENCE", "CONTACT", "TEXT"}, rows)
 		fmt.Fprintf(w, "\n%s now knows of the hit. ", v.Peer)
+	}
+	if len(v.Revealed) == 0 && !slices.ContainsFunc(v.Results, func(r *protocol.SearchResult) bool { return len(r.Handles) > 0 }) {
+		fmt.Fprintln(w, noResemblance)
+		return
 	}
 	fmt.Fprintf(w, "%s\n", v.Notice)
 }
