@@ -40,8 +40,10 @@ type App struct {
 
 	store *store.Store
 	node  *protocol.Node
-	// lent says that store and node belong to the process that runs the node.
-	lent bool
+	// lent says that store and node belong to the process that runs the node,
+	// which remembers operators for a while.
+	lent      bool
+	operators *operators
 }
 
 // secrets are the passphrases that a command needs.

@@ -138,7 +138,11 @@ func (a *App) unlockUser() (*keys.User, error) {
 	if err := keys.CheckUserName(a.userName); err != nil {
 		return nil, &usageError{err}
 	}
-	u, err := keys.LoadUser(a.userFile(a.userName), a.secrets.user)
+	load := keys.LoadUser
+	if a.operators != nil {
+		load = a.operators.load
+	}
+	u, err := load(a.userFile(a.userName), a.secrets.user)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, withHint(fmt.Errorf("operator %q has no key at this node", a.userName), "`symbolon user list` shows the operators")

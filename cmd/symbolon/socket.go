@@ -118,6 +118,7 @@ type socketServer struct {
 	app    *App
 	lis    net.Listener
 	remove func()
+	users  *operators
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -135,7 +136,7 @@ func (a *App) listen() (*socketServer, error) {
 		remove()
 		return nil, fmt.Errorf("listening for commands: %w", err)
 	}
-	s := &socketServer{app: a, lis: lis, remove: remove}
+	s := &socketServer{app: a, lis: lis, remove: remove, users: newOperators()}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(a.ctx))
 	s.wg.Go(s.accept)
 	return s, nil
@@ -188,6 +189,7 @@ func (s *socketServer) stop(ctx context.Context) {
 	s.wg.Wait()
 	cancel()
 	s.cancel()
+	s.users.close()
 	s.remove()
 }
 
@@ -210,7 +212,7 @@ func (s *socketServer) serve(conn net.Conn) {
 	defer conn.Close()
 	out := &frameWriter{w: json.NewEncoder(conn)}
 	app := &App{ctx: s.ctx, stdout: out.stream(false), stderr: out.stream(true), dir: s.app.dir,
-		store: s.app.store, node: s.app.node, lent: true}
+		store: s.app.store, node: s.app.node, lent: true, operators: s.users}
 	app.exit(out, s.run(conn, app))
 }
 
