@@ -102,12 +102,15 @@ func (n *Node) beginEpoch(a *Agreement) (*ownEpoch, error) {
 	if err != nil {
 		return nil, err
 	}
-	secret := make([]byte, lookup.SecretSize)
-	if _, err := io.ReadFull(n.Rand, secret); err != nil {
+	defer key.Destroy() // loadEpoch reads it again
+	plain := make([]byte, voprf.KeySize+lookup.SecretSize)
+	defer clear(plain)
+	raw := key.Bytes()
+	copy(plain, raw)
+	clear(raw)
+	if _, err := io.ReadFull(n.Rand, plain[voprf.KeySize:]); err != nil {
 		return nil, fmt.Errorf("drawing the epoch's secret: %w", err)
 	}
-	plain := append(key.Bytes(), secret...)
-	defer clear(plain)
 	sealed, err := n.seal(plain, id.String())
 	if err != nil {
 		return nil, err
@@ -174,6 +177,7 @@ func (n *Node) readSecret(id epochID) (*voprf.PrivateKey, []byte, error) {
 		return nil, nil, fmt.Errorf("%w: it has %d bytes", errSecretLost, len(plain))
 	}
 	key, err := voprf.ParsePrivateKey(voprf.ModeVOPRF, plain[:voprf.KeySize])
+	clear(plain[:voprf.KeySize])
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", errSecretLost, err)
 	}
