@@ -19,8 +19,8 @@ import (
 type Form uint8
 
 const (
-	// Fast keeps plaintexts transformed, ready for multiplication: 16 KiB a
-	// slot with 16 accepted scores and 512 positions.
+	// Fast keeps plaintexts transformed, ready for multiplication: 9 KiB a slot
+	// with 256 positions, in proportion to them.
 	Fast Form = 1
 	// Compact keeps sketches alone, Groups bytes a slot, and transforms them in
 	// every scan.

@@ -56,7 +56,8 @@ type Params struct {
 
 // Validate reports whether the circuit can do this shape: Groups and Symbols
 // are powers of two, Symbols at most 128, the product from 16 to 1024, and
-// Groups-Threshold+1 accepted scores at most 32 (16 are cheaper).
+// Groups-Threshold+1 accepted scores at most 32 (up to
+// 16 are cheaper, and hidden with a wider margin).
 func (p Params) Validate() error {
 	d := p.Groups * p.Symbols
 	switch {
@@ -120,8 +121,8 @@ func (p Params) Security() (logModulus float64, limit int, err error) {
 }
 
 // FloodMargin returns how many bits the flooding of answers stands over the
-// bound on an honest answer's noise: 40 in use. Measured noise is five bits
-// lower; see SECURITY.md.
+// bound on an honest answer's noise: 71 with up to 16 accepted scores, 40 with
+// more. Measured noise is five bits lower; see SECURITY.md.
 func (p Params) FloodMargin() float64 { return p.shape().FloodMargin() }
 
 // Scope binds messages and indexes to an agreement, by its identifier, and an

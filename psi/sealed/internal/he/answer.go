@@ -11,9 +11,9 @@ import (
 // any other query every slot is uniform.
 func (w *Worker) blind(t *rlwe.Ciphertext, p *Prepared, st *stream) *rlwe.Ciphertext {
 	c := w.c
-	r := c.at(finalLimbs)
+	r := c.at(c.FinalLimbs())
 	plain := r.NewPoly()
-	out := c.newCiphertext(finalLimbs)
+	out := c.newCiphertext(c.FinalLimbs())
 	add := func(ct *rlwe.Ciphertext) {
 		c.liftNTT(plain, w.coeffs)
 		r.MForm(plain, plain)
@@ -40,7 +40,7 @@ func (w *Worker) blind(t *rlwe.Ciphertext, p *Prepared, st *stream) *rlwe.Cipher
 // are divided away. The result is in coefficients.
 func (w *Worker) finish(ct *rlwe.Ciphertext, st *stream) {
 	c := w.c
-	r := c.at(finalLimbs)
+	r := c.at(c.FinalLimbs())
 	u, e := make(small, c.N()), make(small, c.N())
 	st.ternary(u)
 	poly := r.NewPoly()
@@ -54,9 +54,9 @@ func (w *Worker) finish(ct *rlwe.Ciphertext, st *stream) {
 		r.Add(p, poly, p)
 		r.INTT(p, p)
 		if i == 0 {
-			st.flood(p.Coeffs, primes[:finalLimbs])
+			st.flood(p.Coeffs, primes[:c.FinalLimbs()], c.FloodBits())
 		}
-		r.DivRoundByLastModulusMany(finalLimbs-1, p, lowerPoly(w.buf, finalLimbs), p)
+		r.DivRoundByLastModulusMany(c.FinalLimbs()-1, p, lowerPoly(w.buf, c.FinalLimbs()), p)
 	}
 	clear(u)
 	clear(e)

@@ -89,15 +89,15 @@ func addT(a *uint32, v uint32) {
 	*a = s
 }
 
-// check returns the ciphertexts, at finalLimbs, whose slots hold the
+// check returns the ciphertexts, at FinalLimbs, whose slots hold the
 // combinations: in slot i of the k'th the one of class i+k mod checkClasses.
 // rotated are the query's first rotations.
 func (w *Worker) check(rotated []*rlwe.Ciphertext, st *stream) [checksUsed]*rlwe.Ciphertext {
 	c := w.c
 	weights := c.newCheckWeights(st)
-	r := c.at(checkLimbs)
-	sum := scaled{c.newCiphertext(checkLimbs), 1}
-	third := lowerPoly(w.third, checkLimbs)
+	r := c.at(c.checkLimbs())
+	sum := scaled{c.newCiphertext(c.checkLimbs()), 1}
+	third := lowerPoly(w.third, c.checkLimbs())
 	for _, row := range third.Coeffs {
 		clear(row)
 	}
@@ -112,7 +112,7 @@ func (w *Worker) check(rotated []*rlwe.Ciphertext, st *stream) [checksUsed]*rlwe
 		r.MForm(plain, plain)
 	}
 	for j := range checkClasses {
-		q := lower(rotated[j], checkLimbs)
+		q := lower(rotated[j], c.checkLimbs())
 		w.tensor(d, q, q)
 		load(weights.quadratic[j])
 		for i, dst := range [3]ring.Poly{sum.Value[0], sum.Value[1], third} {
@@ -132,17 +132,24 @@ func (w *Worker) check(rotated []*rlwe.Ciphertext, st *stream) [checksUsed]*rlwe
 	r.Add(sum.Value[0], plain, sum.Value[0])
 
 	sum = w.rescale(w.rescale(sum))
-	var elements []uint64
-	for k := checkClasses; k < c.N()/2; k *= 2 {
-		elements = append(elements, c.galois(k))
-	}
 	r = c.at(limbs(sum.Ciphertext))
-	turned := c.newCiphertext(limbs(sum.Ciphertext))
-	for _, g := range append(elements, c.galoisSwap()) {
-		w.rotate(turned, sum.Ciphertext, g)
-		r.Add(sum.Value[0], turned.Value[0], sum.Value[0])
-		r.Add(sum.Value[1], turned.Value[1], sum.Value[1])
+	turned, twice := c.newCiphertext(limbs(sum.Ciphertext)), c.newCiphertext(limbs(sum.Ciphertext))
+	add := func(ct *rlwe.Ciphertext) {
+		r.Add(sum.Value[0], ct.Value[0], sum.Value[0])
+		r.Add(sum.Value[1], ct.Value[1], sum.Value[1])
 	}
+	for k := checkClasses; k < c.N()/2; k *= 2 {
+		if w.keys.galois[c.galois(k)] != nil {
+			w.rotate(turned, sum.Ciphertext, c.galois(k))
+			add(turned)
+		} else {
+			w.rotate(turned, sum.Ciphertext, c.galois(k/2))
+			w.rotate(twice, turned, c.galois(k/2))
+			add(twice)
+		}
+	}
+	w.rotate(turned, sum.Ciphertext, c.galoisSwap())
+	add(turned)
 	// Rotated before the last division, none has more noise than its own.
 	out := [checksUsed]*rlwe.Ciphertext{w.rescale(clone(sum)).Ciphertext}
 	w.decompose(sum.Value[1])

@@ -46,13 +46,6 @@ var primes = [...]uint64{
 	0x7fd70001, 0x7fd20001, 0x7fd08001, 0x7fcb0001, 0x7fbd0001, 0x7fb90001, 0x7fb40001,
 }
 
-// finalLimbs is the number of limbs at which answers are flooded. An answer
-// leaves with one.
-const finalLimbs = 3
-
-// checkLimbs is the number of limbs at which the well-formedness check begins.
-const checkLimbs = finalLimbs + 3
-
 // Shape says what a search computes. Groups and Symbols are powers of two; the
 // window of accepted scores is Threshold up to Threshold+Window()-1.
 type Shape struct {
@@ -74,6 +67,20 @@ func (s Shape) Window() int {
 // Depth is the number of products in a row that the threshold takes.
 func (s Shape) Depth() int { return bits.Len(uint(s.Window())) - 1 }
 
+// FinalLimbs is the number of limbs at which answers are flooded. An answer
+// leaves with one. The wide window has no room for a fourth.
+func (s Shape) FinalLimbs() int {
+	if s.Window() == 32 {
+		return 3
+	}
+	return maxFinalLimbs
+}
+
+const maxFinalLimbs = 4
+
+// checkLimbs is the number of limbs at which the well-formedness check begins.
+func (s Shape) checkLimbs() int { return s.FinalLimbs() + 3 }
+
 // N is the ring degree, the number of slots of a block.
 func (s Shape) N() int { return 1 << s.LogN }
 
@@ -81,7 +88,7 @@ func (s Shape) N() int { return 1 << s.LogN }
 func (s Shape) Dimension() int { return s.Groups * s.Symbols }
 
 // Limbs is the number of primes of Q.
-func (s Shape) Limbs() int { return 1 + s.Depth() + finalLimbs }
+func (s Shape) Limbs() int { return 1 + s.Depth() + s.FinalLimbs() }
 
 // SpecialLimbs is the number of primes of P, which key switching divides by. Its
 // digits are of as many limbs.

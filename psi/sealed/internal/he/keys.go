@@ -63,11 +63,13 @@ func (c *Context) keySpecs() []keySpec {
 		have[k] = true
 	}
 	for k := checkClasses; k < c.N()/2; k *= 2 {
-		if !have[k] {
-			specs = append(specs, keySpec{c.galois(k), finalLimbs + 1})
+		// A rotation whose half has a key is done in two.
+		if !have[k] && !have[k/2] {
+			have[k] = true
+			specs = append(specs, keySpec{c.galois(k), c.FinalLimbs() + 1})
 		}
 	}
-	return append(specs, keySpec{c.galoisSwap(), finalLimbs + 1})
+	return append(specs, keySpec{c.galoisSwap(), c.FinalLimbs() + 1})
 }
 
 // digits is the number of digits of a key with the given limbs.
@@ -77,7 +79,7 @@ func (c *Context) digits(limbs int) int {
 
 // KeysSize is the number of bytes of packed evaluation keys.
 func (c *Context) KeysSize() int {
-	polys := finalLimbs
+	polys := c.FinalLimbs()
 	for _, s := range c.keySpecs() {
 		polys += c.digits(s.limbs) * (s.limbs + c.SpecialLimbs())
 	}
@@ -136,13 +138,13 @@ func (c *Context) PackKeys(sk *SecretKey, public, noise Seed) []byte {
 
 // packPublic appends the key under which owners encrypt zero.
 func (c *Context) packPublic(out []byte, sk *SecretKey, public, noise Seed) []byte {
-	r := c.at(finalLimbs)
+	r := c.at(c.FinalLimbs())
 	a, b, t := r.NewPoly(), r.NewPoly(), r.NewPoly()
 	c.uniformQ(newStream(public), a)
 	e := make(small, c.N())
 	newStream(noise).noise(e)
 	liftSmall(b, e, r)
-	r.MulCoeffsMontgomery(a, lowerPoly(sk.full.Q, finalLimbs), t)
+	r.MulCoeffsMontgomery(a, lowerPoly(sk.full.Q, c.FinalLimbs()), t)
 	r.Sub(b, t, b)
 	for _, row := range b.Coeffs {
 		out = pack(out, row)
@@ -202,7 +204,7 @@ func (c *Context) UnpackKeys(packed []byte, public Seed) (*Keys, error) {
 			k.galois[spec.galois] = key
 		}
 	}
-	r := c.at(finalLimbs)
+	r := c.at(c.FinalLimbs())
 	for i := range k.public {
 		k.public[i] = r.NewPoly()
 	}

@@ -20,7 +20,7 @@ func (s Shape) NoiseBound() float64 {
 }
 
 // FloodDeviation returns the logarithm of the standard deviation of flooding.
-func FloodDeviation() float64 { return FloodBits + math.Log2(FloodTerms/3.0)/2 }
+func (s Shape) FloodDeviation() float64 { return float64(s.FloodBits()) + math.Log2(FloodTerms/3.0)/2 }
 
 // FloodMargin returns the bits of flooding over NoiseBound.
-func (s Shape) FloodMargin() float64 { return FloodDeviation() - s.NoiseBound() }
+func (s Shape) FloodMargin() float64 { return s.FloodDeviation() - s.NoiseBound() }

@@ -105,31 +105,32 @@ func (s *stream) noise(p small) {
 
 // FloodTerms and FloodBits say how answers are flooded: every coefficient gets
 // a sum of FloodTerms uniform integers in [-2^FloodBits, 2^FloodBits). Its
-// standard deviation is 2^FloodBits·sqrt(FloodTerms/3), about 2^72.87, and it
-// never exceeds FloodTerms·2^FloodBits, which leaves room to decrypt.
-const (
-	FloodTerms = 10
-	FloodBits  = 72
-)
+// standard deviation is 2^FloodBits·sqrt(FloodTerms/3), and it never exceeds
+// FloodTerms·2^FloodBits, which leaves room to decrypt.
+const FloodTerms = 10
+
+// FloodBits is 103 with four final limbs and 72 with three.
+func (s Shape) FloodBits() int { return (s.FinalLimbs()-1)*LimbBits + 10 }
 
 // flood adds a flooding polynomial to dst, in coefficients mod the primes.
-func (s *stream) flood(dst [][]uint64, primes []uint64) {
-	var shift, high [finalLimbs]uint64 // 2^FloodBits·FloodTerms and 2^64 mod q
+func (s *stream) flood(dst [][]uint64, primes []uint64, size int) {
+	var shift, high [maxFinalLimbs]uint64 // 2^size·FloodTerms and 2^64 mod q
 	for l, q := range primes {
 		high[l] = pow64(q)
-		shift[l] = mulMod(FloodTerms, mulMod(1<<(FloodBits-64), high[l], q), q)
+		shift[l] = mulMod(FloodTerms, mulMod(1<<(size-64), high[l], q), q)
 	}
+	mask := uint64(1)<<(size+1-64) - 1
 	for i := range dst[0] {
-		// A sum of FloodTerms integers of FloodBits + 1 bits: 128 bits hold it.
+		// A sum of FloodTerms integers of size+1 bits: 128 bits hold it.
 		var lo, hi uint64
 		for range FloodTerms {
-			b := s.next(10)
+			b := s.next(16)
 			var carry uint64
 			lo, carry = bits.Add64(lo, binary.LittleEndian.Uint64(b), 0)
-			hi += uint64(binary.LittleEndian.Uint16(b[8:])&(1<<(FloodBits+1-64)-1)) + carry
+			hi += binary.LittleEndian.Uint64(b[8:])&mask + carry
 		}
 		for l, q := range primes {
-			v := (lo%q + hi*high[l]) % q
+			v := (lo%q + hi%q*high[l]) % q
 			dst[l][i] = (dst[l][i] + v + q - shift[l]) % q
 		}
 	}

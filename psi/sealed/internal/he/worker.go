@@ -132,7 +132,7 @@ func (w *Worker) product(a, b scaled) scaled {
 
 func clone(v scaled) scaled { return scaled{v.CopyNew(), v.scale} }
 
-// threshold returns, at finalLimbs, a ciphertext that is zero in the slots
+// threshold returns, at FinalLimbs, a ciphertext that is zero in the slots
 // whose score is in the window that begins at the threshold, from the inner
 // products before their division.
 func (w *Worker) threshold(acc *rlwe.Ciphertext, threshold int) *rlwe.Ciphertext {
