@@ -193,11 +193,21 @@ func (s *searching) search(person *records.Record, c *searchNowCmd) error {
 	for i := range forms {
 		r, err := s.searches.Search(s.app.ctx, protocol.SearchQuery{Record: person, Form: i, Threshold: c.Threshold})
 		if err != nil {
-			return err
+			return explainSearch(err)
 		}
 		s.view.Results = append(s.view.Results, r)
 	}
 	return nil
+}
+
+// explainSearch says of a search that was sent and not answered that it may have
+// cost something all the same.
+func explainSearch(err error) error {
+	var e *protocol.Error
+	if errors.As(err, &e) && e.Code != protocol.CodeCancelled && e.Code != protocol.CodeTimeout && e.Code != protocol.CodeMessage && e.Code != protocol.CodeInternal {
+		return err
+	}
+	return withHint(err, "the peer counts a search from the moment that it arrives: see `symbolon search list` and `symbolon audit list`")
 }
 
 // resemblance is the sentence that goes with every handle.
