@@ -209,19 +209,18 @@ func (s *Searches) progress(r *requester, stage string, done, total int) {
 func (n *Node) deriveAsker(a *Agreement, epoch uint32) (*sealed.Asker, error) {
 	what := fmt.Sprintf("search-seed/%s/%d", a.Hex(), epoch)
 	row, err := n.Store.SearchSeed(a.Hex(), epoch)
-	if err == nil {
-		seed, err := n.openSeed32(row.Seed, what)
-		if err != nil {
-			return nil, err
-		}
-		defer clear(seed[:])
-		if len(row.KeysID) != sha256.Size {
-			return nil, fmt.Errorf("the stored name of our keys has %d bytes, want %d", len(row.KeysID), sha256.Size)
-		}
-		return sealed.NewAskerFor(a.Search.Params(), a.scope(epoch), seed, [32]byte(row.KeysID))
-	}
-	if !errors.Is(err, store.ErrNotFound) {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+	case err != nil:
 		return nil, err
+	default:
+		k, err := n.storedAsker(a, row, what)
+		if err == nil {
+			return k, nil
+		}
+		// Such as one that was sealed under another identity: the peer takes new
+		// keys in their place.
+		n.Logger.Warn().Str("agreement", short(a.Hex())).Str("reason", err.Error()).Msg("the stored search keys do not open: new ones are made")
 	}
 	var seed [32]byte
 	if _, err := io.ReadFull(n.Rand, seed[:]); err != nil {
@@ -240,11 +239,24 @@ func (n *Node) deriveAsker(a *Agreement, epoch uint32) (*sealed.Asker, error) {
 	e := audit.Entry{Event: eventSearchKeys, Role: string(psi.RoleReceiver), Mode: string(psi.ModeSearch), Epoch: epoch,
 		Commitment: hexOf(commitment), Note: "keys " + hexOf(id)}
 	return k, n.Store.Update(func(tx *store.Tx) error {
-		if err := tx.AddSearchSeed(row); err != nil {
+		if err := tx.PutSearchSeed(row); err != nil {
 			return err
 		}
 		return n.append(tx, a, e)
 	})
+}
+
+// storedAsker returns the keys of a stored seed.
+func (n *Node) storedAsker(a *Agreement, row store.SearchSeed, what string) (*sealed.Asker, error) {
+	seed, err := n.openSeed32(row.Seed, what)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(seed[:])
+	if len(row.KeysID) != sha256.Size {
+		return nil, fmt.Errorf("the stored name of our keys has %d bytes, want %d", len(row.KeysID), sha256.Size)
+	}
+	return sealed.NewAskerFor(a.Search.Params(), a.scope(row.Epoch), seed, [32]byte(row.KeysID))
 }
 
 // keysPiece is how much of the keys goes in a frame.

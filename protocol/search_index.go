@@ -170,12 +170,24 @@ func (b *indexBuilder) choose(form sealed.Form) error {
 		return err
 	default:
 		b.row = row
-		b.fresh = b.req.RotateNow || !b.n.Now().Before(row.Ends) || form != 0 && uint8(form) != row.Form
+		b.fresh = b.req.RotateNow || !b.n.Now().Before(row.Ends) || form != 0 && uint8(form) != row.Form || !b.n.opens(b.a)
 	}
 	if form != 0 {
 		b.row.Form = uint8(form)
 	}
 	return nil
+}
+
+// opens reports whether the index that answers can be opened: its secrets are
+// lost with the identity that sealed them, its files with the disk.
+func (n *Node) opens(a *Agreement) bool {
+	x, err := n.hold(a)
+	if err != nil {
+		n.Logger.Warn().Str("agreement", short(a.Hex())).Str("reason", err.Error()).Msg("the search index does not open: a new epoch begins")
+		return false
+	}
+	n.done(x)
+	return true
 }
 
 // build reads the records and makes the next version.

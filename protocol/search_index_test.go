@@ -297,3 +297,31 @@ func TestSearchThreshold(t *testing.T) {
 		t.Errorf("%d searches are booked, want 4", n)
 	}
 }
+
+// What can't be opened any more, such as after the identity that sealed it was
+// lost, is made anew on both sides.
+func TestSearchSecretsLost(t *testing.T) {
+	t.Parallel()
+	north, south, agreement := searchPair(t, small)
+	s := north.openSearches(agreement)
+	s.check(t, south, somebody(t, 30))
+	must(t, s.Close())
+	a := loaded(t, south, agreement)
+	for _, ag := range []*agency{north, south} {
+		must(t, ag.searches.close())
+	}
+	must(t, north.Store.Update(func(tx *store.Tx) error {
+		return tx.PutSearchSeed(store.SearchSeed{Agreement: agreement, Epoch: 1, Seed: fixed(1), KeysID: fixed(2), Commitment: fixed(3), Created: epoch})
+	}))
+	s = north.openSearches(agreement)
+	s.check(t, south, somebody(t, 31))
+	must(t, s.Close())
+	must(t, south.searches.close())
+	must(t, os.WriteFile(filepath.Join(south.indexDir(a, 1), bookFile), fixed(9), 0o600))
+	if x := south.index(agreement); x.Epoch != 2 || !x.Changed {
+		t.Errorf("over a book that does not open: %+v", x)
+	}
+	s = north.openSearches(agreement)
+	s.check(t, south, somebody(t, 32))
+	must(t, s.Close())
+}

@@ -108,14 +108,12 @@ func (r Reader) SearchSeed(agreement string, epoch uint32) (SearchSeed, error) {
 	}, `SELECT agreement, epoch, seed, keys_id, commitment, created FROM search_seeds WHERE agreement = ? AND epoch = ?`, agreement, epoch)
 }
 
-// AddSearchSeed stores a seed; a second one for an epoch is ErrExists.
-func (tx *Tx) AddSearchSeed(s SearchSeed) error {
-	what := fmt.Sprintf("search keys for epoch %d of agreement %s", s.Epoch, short(s.Agreement))
-	n, err := tx.exec(what, `INSERT INTO search_seeds (agreement, epoch, seed, keys_id, commitment, queries, created) VALUES (?, ?, ?, ?, ?, 0, ?)
-		ON CONFLICT DO NOTHING`, s.Agreement, s.Epoch, s.Seed, s.KeysID, s.Commitment, millis(s.Created))
-	if err == nil && n == 0 {
-		err = wrap(what, ErrExists)
-	}
+// PutSearchSeed stores the seed of an epoch, in the place of one that there was.
+func (tx *Tx) PutSearchSeed(s SearchSeed) error {
+	_, err := tx.exec(fmt.Sprintf("search keys for epoch %d of agreement %s", s.Epoch, short(s.Agreement)),
+		`INSERT INTO search_seeds (agreement, epoch, seed, keys_id, commitment, queries, created) VALUES (?, ?, ?, ?, ?, 0, ?)
+		ON CONFLICT DO UPDATE SET seed = excluded.seed, keys_id = excluded.keys_id, commitment = excluded.commitment, queries = 0, created = excluded.created`,
+		s.Agreement, s.Epoch, s.Seed, s.KeysID, s.Commitment, millis(s.Created))
 	return err
 }
 
