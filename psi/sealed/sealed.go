@@ -56,8 +56,8 @@ type Params struct {
 
 // Validate reports whether the circuit can do this shape: Groups and Symbols
 // are powers of two, Symbols at most 128, the product from 16 to 1024, and
-// Groups-Threshold+1 accepted scores at most 32 (up to
-// 16 are cheaper, and hidden with a wider margin).
+// Groups-Threshold+1 accepted scores at most 32 (up to 16 are cheaper, and
+// hidden with a wider margin).
 func (p Params) Validate() error {
 	d := p.Groups * p.Symbols
 	switch {

@@ -44,7 +44,7 @@ func (f *fixture) noise(ct *rlwe.Ciphertext) (rms, largest float64) {
 
 // TestNoise runs the circuit at the real parameters and measures the noise
 // after each part: answers are right, noise before flooding keeps its bound,
-// flooding stands 40 bits over the bound, and what is left decrypts.
+// flooding stands as far over the bound as stated, and what is left decrypts.
 func TestNoise(t *testing.T) {
 	for _, s := range []Shape{
 		{LogN, 64, 4, 49},
