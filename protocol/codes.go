@@ -149,6 +149,8 @@ func Hint(err error) string {
 		return "the record has left the peer's data since: search again"
 	case CodeNotDue:
 		return "wait until the schedule of the agreement allows the next version, or begin a new epoch with --rotate-now"
+	case CodeNotPermitted:
+		return "see `symbolon agreement show` for its modes and for who may ask, and `agreement draft --modes` to agree on others"
 	case CodeBusy:
 		return "try again when the running sessions have ended"
 	}

@@ -219,7 +219,7 @@ func (p *publisher) chooseEpoch() error {
 		return err
 	}
 	if due := last.Created.Add(p.a.Lookup.every()); now.Before(due) {
-		e := refuse(CodeNotDue, "the agreement lets changes enter every %s; the last version is of %s", p.a.Lookup.every(), last.Created.Format(time.RFC3339))
+		e := refuse(CodeNotDue, "the agreement lets changes enter every %d hours; the last version is of %s", p.a.Lookup.DeltaHours, last.Created.Format(time.RFC3339))
 		e.RetryAfter = due
 		return e
 	}
