@@ -20,8 +20,8 @@ type agreementSourceCmd struct {
 	Compartment string         `placeholder:"WORD" help:"The data's compartment; default the agreement's."`
 	Reference   string         `default:"source_ref" placeholder:"WHICH" help:"What the peer sees of a hit: source_ref or id."`
 	OnBadRow    records.Policy `default:"fail" placeholder:"POLICY" help:"What to do with a row that has a bad value: fail, skip, or keep it without the value."`
-	Contact     string         `placeholder:"TEXT" help:"Whom to call: a lookup that hits shows it beside the reference."`
-	Text        string         `placeholder:"TEXT" help:"Further text that a lookup that hits shows."`
+	Contact     string         `placeholder:"TEXT" help:"Whom to call: a lookup that hits shows it beside the reference, unless the mapping names a column for it."`
+	Text        string         `placeholder:"TEXT" help:"Further text that a lookup that hits shows, unless the mapping names a column for it."`
 }
 
 // AfterApply is called by kong.
