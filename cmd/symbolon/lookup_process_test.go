@@ -3,19 +3,16 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 )
 
 // newLookupWorld makes two agencies that may look each other up.
 func newLookupWorld(t *testing.T) *world {
-	w := &world{t, t.TempDir()}
+	w := &world{t, t.TempDir(), newProxy(t)}
 	run := func(args ...string) string { return w.run(0, args...).stdout }
 	// Long labels make a filter of several chunks out of few people.
 	draft := []string{"--modes", "lookup", "--delta-hours", "0", "--label-bytes", "256"}
@@ -131,13 +128,7 @@ func TestLookupKillAsker(t *testing.T) {
 	w.writeSouth(lookupPeople)
 	w.run(0, "--dir", "south", "publish", "--peer", "north")
 	w.serve()
-	raw, err := os.ReadFile(filepath.Join(w.dir, "south", listenAddrFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	south := strings.TrimSpace(string(raw))
-	const first = 2_500_000 // bytes that come through: two chunks and some
-	w.run(0, "--dir", "north", "peer", "address", "south", stallingProxy(t, south, first))
+	w.net.hold(2_500_000) // bytes that come through: two chunks and some
 	p := w.start("--dir", "north", "fetch", "--peer", "south")
 	w.until("some of the filter is on disk", func() bool {
 		for name, size := range w.files("north/lookup") {
@@ -152,7 +143,7 @@ func TestLookupKillAsker(t *testing.T) {
 	if err := json.Unmarshal([]byte(w.run(0, "--dir", "north", "fetch", "list", "--json").stdout), &filters); err != nil || len(filters.Filters) != 0 {
 		t.Fatalf("half a filter is listed: %+v, %v", filters, err)
 	}
-	w.run(0, "--dir", "north", "peer", "address", "south", south)
+	w.net.release()
 	var f filterView
 	if err := json.Unmarshal([]byte(w.run(0, "--dir", "north", "fetch", "--peer", "south", "--json").stdout), &f); err != nil {
 		t.Fatal(err)
@@ -163,46 +154,4 @@ func TestLookupKillAsker(t *testing.T) {
 	if refs := w.known(lookupPeople - 1); len(refs) != 1 {
 		t.Errorf("a person gives %q", refs)
 	}
-}
-
-// stallingProxy passes connections on to an address, and stops passing on what
-// comes back after some bytes. It returns where it listens.
-func stallingProxy(t *testing.T, to string, limit int64) string {
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	t.Cleanup(func() { close(done); lis.Close() })
-	var passed atomic.Int64
-	go func() {
-		for {
-			in, err := lis.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer in.Close()
-				out, err := net.Dial("tcp", to)
-				if err != nil {
-					return
-				}
-				defer out.Close()
-				go func() {
-					io.Copy(out, in)
-					out.Close()
-				}()
-				buf := make([]byte, 16<<10)
-				for passed.Load() < limit {
-					n, err := out.Read(buf)
-					if _, werr := in.Write(buf[:n]); err != nil || werr != nil {
-						return
-					}
-					passed.Add(int64(n))
-				}
-				<-done
-			}()
-		}
-	}()
-	return lis.Addr().String()
 }

@@ -18,15 +18,20 @@ import (
 type world struct {
 	*testing.T
 	dir string
+	// net is how north reaches south.
+	net *proxy
 }
 
-// people is how many records each side has: enough that a session takes a
-// second or two, in which it can be killed.
-const people = 20_000
+// people is how many records each side has: what south answers is well over
+// halfway.
+const (
+	people  = 5_000
+	halfway = 100_000 // bytes that south sends until the middle of a session
+)
 
 // newWorld makes two agencies whose data share three people.
 func newWorld(t *testing.T) *world {
-	w := &world{t, t.TempDir()}
+	w := &world{t, t.TempDir(), newProxy(t)}
 	run := func(args ...string) string { return w.run(0, args...).stdout }
 	if _, err := makeAgencies(w.dir, run, []string{"--approval", "auto", "--modes", "mutual", "--engine", "dh", "--padding", "exact"}); err != nil {
 		t.Fatal(err)
@@ -97,7 +102,7 @@ func (w *world) run(code int, args ...string) *process {
 	return w.start(args...).end(code)
 }
 
-// serve starts south's node and tells north where it listens.
+// serve starts south's node, which north reaches through the proxy.
 func (w *world) serve(flags ...string) *process {
 	w.Helper()
 	addr := filepath.Join(w.dir, "south", listenAddrFile)
@@ -109,7 +114,8 @@ func (w *world) serve(flags ...string) *process {
 		raw, err = os.ReadFile(addr)
 		return err == nil
 	})
-	w.run(0, "--dir", "north", "peer", "address", "south", strings.TrimSpace(string(raw)))
+	w.net.target(strings.TrimSpace(string(raw)))
+	w.run(0, "--dir", "north", "peer", "address", "south", w.net.addr)
 	return p
 }
 
@@ -140,6 +146,17 @@ func (w *world) session(dir, number string) (v sessionView) {
 		}
 	}
 	return v
+}
+
+// halt starts a match and waits until it is in the middle, where it stays until
+// the proxy is released.
+func (w *world) halt(number string, args ...string) *process {
+	w.Helper()
+	w.net.hold(halfway)
+	m := w.match(args...)
+	w.untilRunning("south", number)
+	w.untilRunning("north", number)
+	return m
 }
 
 func (w *world) untilRunning(dir, number string) {
@@ -178,8 +195,7 @@ func TestKill(t *testing.T) {
 	south := w.serve()
 
 	// The answering node dies in the middle of a session.
-	m := w.match("--peer", "south", "--purpose", "p", "--case", "A", "--out", "a.csv")
-	w.untilRunning("south", "A")
+	m := w.halt("A", "--peer", "south", "--purpose", "p", "--case", "A", "--out", "a.csv")
 	south.kill()
 	if out := m.end(exitUnreachable); !strings.Contains(out.stderr, "match --resume") {
 		t.Errorf("no hint how to go on: %s", out.stderr)
@@ -187,6 +203,7 @@ func TestKill(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(w.dir, "a.csv")); err == nil {
 		t.Error("a session that was cut off wrote its hits")
 	}
+	w.net.release()
 	south = w.serve() // over a stale socket
 	s := w.checkAborted("south", "A")
 	if s.Outcome != store.OutcomeInterrupted {
@@ -204,18 +221,18 @@ func TestKill(t *testing.T) {
 	}
 
 	// The proposing process dies; commands beside it have used its socket.
-	m = w.match("--peer", "south", "--purpose", "p", "--case", "B", "--out", "b.csv")
-	w.untilRunning("north", "B")
+	m = w.halt("B", "--peer", "south", "--purpose", "p", "--case", "B", "--out", "b.csv")
 	m.kill()
+	w.net.release()
 	w.until("south has noticed", func() bool { return w.session("south", "B").State == store.SessionAborted })
 	id := w.session("north", "B").Session
 	w.match("--resume", id, "--out", "b.csv").end(0)
 	w.checkFinished("B")
 
 	// A suspension by the other side ends a running session at once.
-	m = w.match("--peer", "south", "--purpose", "p", "--case", "C", "--json")
-	w.untilRunning("south", "C")
+	m = w.halt("C", "--peer", "south", "--purpose", "p", "--case", "C", "--json")
 	w.run(0, "--dir", "south", "agreement", "suspend", s.Agreement, "--reason", "stop")
+	w.net.release()
 	if out := m.end(exitRefused); !strings.Contains(out.stderr, `"code":"agreement-not-in-force"`) {
 		t.Errorf("the proposer was told %s", out.stderr)
 	}
@@ -223,11 +240,11 @@ func TestKill(t *testing.T) {
 	w.run(0, "--dir", "south", "agreement", "resume", s.Agreement)
 
 	// A stop lets the running session finish.
-	m = w.match("--resume", w.session("north", "C").Session)
-	w.untilRunning("south", "C")
+	m = w.halt("C", "--resume", w.session("north", "C").Session)
 	if err := south.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
+	w.net.release()
 	south.end(0)
 	m.end(0) // the grace was long enough
 	if !strings.Contains(south.stderr, `"message":"stopped"`) {
@@ -237,8 +254,7 @@ func TestKill(t *testing.T) {
 
 	// A stop whose grace ends aborts the session on both sides.
 	south = w.serve("--grace", "1ms")
-	m = w.match("--peer", "south", "--purpose", "p", "--case", "D")
-	w.untilRunning("south", "D")
+	m = w.halt("D", "--peer", "south", "--purpose", "p", "--case", "D")
 	if err := south.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
