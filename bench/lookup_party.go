@@ -65,11 +65,6 @@ type lookupParty struct {
 	out  *json.Encoder
 }
 
-// start starts a party and opens its node.
-func (r *lookupRun) start(ctx context.Context, dir string) (*lookupParty, error) {
-	return startParty(ctx, r.Start, r.path(dir), r.Workers)
-}
-
 // startParty starts a party of a run and opens its node.
 func startParty(ctx context.Context, start func(context.Context) (io.ReadWriteCloser, error), dir string, workers int) (*lookupParty, error) {
 	conn, err := start(ctx)
@@ -81,6 +76,33 @@ func startParty(ctx context.Context, start func(context.Context) (io.ReadWriteCl
 		return nil, errors.Join(err, conn.Close())
 	}
 	return p, nil
+}
+
+// startPair starts owner and asker in directories of their own, and tells the
+// asker where the owner serves. What it started has to be closed even after an
+// error.
+func startPair(ctx context.Context, start func(context.Context) (io.ReadWriteCloser, error), owner, asker string, workers int) (parties [2]*lookupParty, err error) {
+	for i, dir := range []string{owner, asker} {
+		if parties[i], err = startParty(ctx, start, dir, workers); err != nil {
+			return parties, err
+		}
+	}
+	address, err := parties[0].do(lookupCall{Do: "serve"})
+	if err != nil {
+		return parties, err
+	}
+	_, err = parties[1].do(lookupCall{Do: "address", Text: address.Text})
+	return parties, err
+}
+
+// closePair ends what startPair has started, the asker first.
+func closePair(parties [2]*lookupParty) (err error) {
+	for _, p := range []*lookupParty{parties[1], parties[0]} {
+		if p != nil {
+			err = errors.Join(err, p.close())
+		}
+	}
+	return err
 }
 
 func (p *lookupParty) do(c lookupCall) (lookupReply, error) {

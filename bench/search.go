@@ -178,22 +178,12 @@ func (r *searchRun) run(ctx context.Context) (err error) {
 	if err := r.makeNodes(); err != nil {
 		return err
 	}
-	for _, p := range []struct {
-		into **lookupParty
-		dir  string
-	}{{&r.owner, ownerDir}, {&r.asker, askerDir}} {
-		if *p.into, err = startParty(ctx, r.Start, r.path(p.dir), r.Workers); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, (*p.into).close()) }()
-	}
-	address, err := r.owner.do(lookupCall{Do: "serve"})
+	parties, err := startPair(ctx, r.Start, r.path(ownerDir), r.path(askerDir), r.Workers)
+	defer func() { err = errors.Join(err, closePair(parties)) }()
 	if err != nil {
 		return err
 	}
-	if _, err := r.asker.do(lookupCall{Do: "address", Text: address.Text}); err != nil {
-		return err
-	}
+	r.owner, r.asker = parties[0], parties[1]
 	for _, step := range []func() error{r.build, r.keys, r.searches, r.atOnce, r.memory} {
 		if err := step(); err != nil {
 			return err

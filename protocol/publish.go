@@ -71,23 +71,31 @@ type publicationDetail struct {
 	RotationCPUSeconds float64 `json:"rotation_cpu_seconds"`
 }
 
-// Publish makes the next version of a filter and signs it. While it is made, and
-// if it comes to nothing, the one before is served.
-func (n *Node) Publish(ctx context.Context, req PublishRequest) (*Publication, error) {
-	a, _, err := n.inForce(req.Agreement)
+// mayOffer returns an agreement under which this node, and the user if there is
+// one, may offer records to be asked for in a mode.
+func (n *Node) mayOffer(agreement string, mode psi.Mode, user *keys.User) (*Agreement, error) {
+	a, _, err := n.inForce(agreement)
 	if err != nil {
 		return nil, err
 	}
-	if err := n.mayAsk(a, psi.ModeLookup); err != nil {
+	if err := n.mayAsk(a, mode); err != nil {
 		return nil, err
 	}
 	if n.Dir == "" {
 		return nil, errNoDir
 	}
-	if req.User != nil {
-		if err := n.checkUser(req.User); err != nil {
-			return nil, err
-		}
+	if user != nil {
+		err = n.checkUser(user)
+	}
+	return a, err
+}
+
+// Publish makes the next version of a filter and signs it. While it is made, and
+// if it comes to nothing, the one before is served.
+func (n *Node) Publish(ctx context.Context, req PublishRequest) (*Publication, error) {
+	a, err := n.mayOffer(req.Agreement, psi.ModeLookup, req.User)
+	if err != nil {
+		return nil, err
 	}
 	unlock, err := n.lookups.lock(ctx, "publish "+a.Hex())
 	if err != nil {

@@ -85,20 +85,9 @@ var errIndexFull = errors.New("the index is full")
 // Index builds the index of an agreement or brings it up to date: only what has
 // changed is computed, and searches go on over the version before meanwhile.
 func (n *Node) Index(ctx context.Context, req IndexRequest) (*SearchIndex, error) {
-	a, _, err := n.inForce(req.Agreement)
+	a, err := n.mayOffer(req.Agreement, psi.ModeSearch, req.User)
 	if err != nil {
 		return nil, err
-	}
-	if err := n.mayAsk(a, psi.ModeSearch); err != nil {
-		return nil, err
-	}
-	if n.Dir == "" {
-		return nil, errNoDir
-	}
-	if req.User != nil {
-		if err := n.checkUser(req.User); err != nil {
-			return nil, err
-		}
 	}
 	form, err := formOf(req.Form)
 	if err != nil {

@@ -101,7 +101,11 @@ func (d *demo) lookups(ctx context.Context) error {
 		}
 	}
 	d.result.Lookups, d.result.Wrong = r, d.result.Wrong+r.Wrong
-	return d.southSaw(ctx, a.id, r)
+	if err := d.southSaw(ctx, a.id, demoCase); err != nil {
+		return err
+	}
+	d.line("It saw neither whom North looked for nor whether there was a hit. A hit is a lead, not an identification.")
+	return nil
 }
 
 // lookupOne asks for one person, as an officer would, and checks the answer.
@@ -163,9 +167,9 @@ func (d *demo) refusal(r *demoLookups, p missingPerson, err error) error {
 	return nil
 }
 
-// southSaw tells what South's log says of the lookups.
-func (d *demo) southSaw(ctx context.Context, agreement string, r *demoLookups) error {
-	out, err := d.symbolon(ctx, d.south, "audit", "list", "--agreement", agreement, "--case", demoCase, "--json")
+// southSaw tells what South's log says of a case.
+func (d *demo) southSaw(ctx context.Context, agreement, number string) error {
+	out, err := d.symbolon(ctx, d.south, "audit", "list", "--agreement", agreement, "--case", number, "--json")
 	if err != nil {
 		return err
 	}
@@ -177,9 +181,12 @@ func (d *demo) southSaw(ctx context.Context, agreement string, r *demoLookups) e
 	}
 	d.line("South saw, in its own log:")
 	for _, x := range v.Records {
-		d.line("  %s  %-8s operator %s, case %s%s", x.Entry.Time.Format("15:04:05"), x.Entry.Event, x.Entry.User, x.Entry.Case, evaluationsOf(x.Entry))
+		about := evaluationsOf(x.Entry)
+		if len(x.Entry.References) > 0 {
+			about = ", its record " + strings.Join(x.Entry.References, " ")
+		}
+		d.line("  %s  %-8s operator %s, case %s%s", x.Entry.Time.Format("15:04:05"), x.Entry.Event, x.Entry.User, x.Entry.Case, about)
 	}
-	d.line("It saw neither whom North looked for nor whether there was a hit. A hit is a lead, not an identification.")
 	return nil
 }
 

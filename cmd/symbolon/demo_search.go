@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/symbolon/symbolon/bench"
-	"github.com/symbolon/symbolon/internal/audit"
 	"github.com/symbolon/symbolon/internal/records"
 	"github.com/symbolon/symbolon/internal/records/sketch"
 	"github.com/symbolon/symbolon/protocol"
@@ -77,7 +76,11 @@ func (d *demo) search(ctx context.Context) error {
 	r.Expected, r.Wrong = p.want, differences(got, p.want)
 	d.searchVerdict(r, p, got)
 	d.result.Search, d.result.Wrong = r, d.result.Wrong+r.Wrong
-	return d.southSearched(ctx, a.id)
+	if err := d.southSaw(ctx, a.id, demoSearchCase); err != nil {
+		return err
+	}
+	d.line("Of the search it saw neither the person nor the outcome; asking for a reference tells it of that hit.")
+	return nil
 }
 
 // querySize is the size of a query's message.
@@ -117,30 +120,6 @@ func (d *demo) searchVerdict(r *demoSearch, p missingPerson, got []string) {
 		check = fmt.Sprintf("In the clear %q resemble: WRONG.", p.want)
 	}
 	d.line("%-12s %s", "", check)
-}
-
-// southSearched tells what South's log says of the search.
-func (d *demo) southSearched(ctx context.Context, agreement string) error {
-	out, err := d.symbolon(ctx, d.south, "audit", "list", "--agreement", agreement, "--case", demoSearchCase, "--json")
-	if err != nil {
-		return err
-	}
-	var v struct {
-		Records []struct{ Entry audit.Entry }
-	}
-	if err := json.Unmarshal(out, &v); err != nil {
-		return err
-	}
-	d.line("South saw, in its own log:")
-	for _, x := range v.Records {
-		about := evaluationsOf(x.Entry)
-		if len(x.Entry.References) > 0 {
-			about = ", its record " + strings.Join(x.Entry.References, " ")
-		}
-		d.line("  %s  %-8s operator %s, case %s%s", x.Entry.Time.Format("15:04:05"), x.Entry.Event, x.Entry.User, x.Entry.Case, about)
-	}
-	d.line("Of the search it saw neither the person nor the outcome; asking for a reference tells it of that hit.")
-	return nil
 }
 
 // choosePerson returns one of North's people who resembles few enough of those

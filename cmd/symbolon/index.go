@@ -15,10 +15,8 @@ type indexCmd struct {
 }
 
 type indexNowCmd struct {
-	Peer      string `placeholder:"NAME" help:"The peer that may search."`
-	Agreement string `placeholder:"ID" help:"The agreement, by its id or the beginning of it; default the only one in force with the peer that allows searches."`
 	offerFlags
-	Form      string `placeholder:"FORM" help:"fast or compact: a sixteenth of the disk, and a longer search; default as it is, or fast. Another form begins a new epoch."`
+	Form      string `placeholder:"FORM" help:"fast or compact: a hundredth of the disk, and a longer search; default as it is, or fast. Another form begins a new epoch."`
 	RotateNow bool   `help:"Begin a new epoch now: another order of the slots, after which the peer's keys and handles are of no use."`
 }
 
@@ -27,10 +25,7 @@ func (c *indexNowCmd) needs(app *App) need { return needStore | needNode | app.a
 func allowsSearch(a *protocol.Agreement) bool { return a.Allows(psi.ModeSearch) }
 
 func (c *indexNowCmd) check() error {
-	switch {
-	case c.Peer == "" && c.Agreement == "":
-		return usagef("--peer or --agreement is required")
-	case c.Form != "" && c.Form != protocol.FormFast && c.Form != protocol.FormCompact:
+	if c.Form != "" && c.Form != protocol.FormFast && c.Form != protocol.FormCompact {
 		return usagef("--form %q is unknown, want %s or %s", c.Form, protocol.FormFast, protocol.FormCompact)
 	}
 	return c.offerFlags.check()
@@ -40,36 +35,17 @@ func (c *indexNowCmd) Run(app *App) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	row, _, err := app.agreementWith(c.Peer, c.Agreement, allowsSearch)
-	if err != nil {
+	var x *protocol.SearchIndex
+	report, err := c.offer(app, allowsSearch, func(o offer) (err error) {
+		x, err = app.node.Index(app.ctx, protocol.IndexRequest{Agreement: o.row.ID, User: o.user, Source: o.source, Form: c.Form,
+			RotateNow: c.RotateNow, Progress: o.progress})
 		return err
-	}
-	src, err := c.open(app, row)
-	if err != nil {
-		return err
-	}
-	user, err := app.optionalUser()
-	if err != nil {
-		return err
-	}
-	done, err := app.listenWhile()
-	if err != nil {
-		return err
-	}
-	defer done()
-	p := app.newProgress()
-	defer p.done()
-	var report *records.Report
-	src.Read.Progress = func(rows int64) { p.update("reading", int(rows), 0) }
-	src.Report = func(r *records.Report) { report = r }
-	x, err := app.node.Index(app.ctx, protocol.IndexRequest{Agreement: row.ID, User: user, Source: src, Form: c.Form,
-		RotateNow: c.RotateNow, Progress: p.session})
-	p.done()
+	})
 	if err != nil {
 		return err
 	}
 	v := indexView{SearchIndex: x, Input: report}
-	if v.Peer, err = app.peerUnder(row.ID); err != nil {
+	if v.Peer, err = app.peerUnder(x.Agreement); err != nil {
 		return err
 	}
 	return app.print(v, v.write)

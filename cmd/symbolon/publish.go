@@ -18,8 +18,6 @@ type publishCmd struct {
 }
 
 type publishNowCmd struct {
-	Peer      string `placeholder:"NAME" help:"The peer that may look up."`
-	Agreement string `placeholder:"ID" help:"The agreement, by its id or the beginning of it; default the only one in force with the peer that allows lookups."`
 	offerFlags
 	RotateNow bool `help:"Begin a new epoch with a new key now, such as to withdraw a person; the old one answers until its overlap ends."`
 	NoOverlap bool `help:"With --rotate-now: end the old epoch at once and destroy its key."`
@@ -28,10 +26,7 @@ type publishNowCmd struct {
 func (c *publishNowCmd) needs(app *App) need { return needStore | needNode | app.actorNeeds() }
 
 func (c *publishNowCmd) check() error {
-	switch {
-	case c.Peer == "" && c.Agreement == "":
-		return usagef("--peer or --agreement is required")
-	case c.NoOverlap && !c.RotateNow:
+	if c.NoOverlap && !c.RotateNow {
 		return usagef("--no-overlap goes with --rotate-now")
 	}
 	return c.offerFlags.check()
@@ -39,6 +34,8 @@ func (c *publishNowCmd) check() error {
 
 // offerFlags are the records that an agency lets a peer ask for.
 type offerFlags struct {
+	Peer        string         `placeholder:"NAME" help:"The peer that may ask."`
+	Agreement   string         `placeholder:"ID" help:"The agreement, by its id or the beginning of it; default the only one in force with the peer that allows it."`
 	Data        string         `placeholder:"FILE|URL" help:"The records: CSV, JSON Lines, SQLite or postgres://; default the configured source."`
 	Mapping     string         `type:"path" placeholder:"FILE" help:"Which column feeds which field."`
 	Compartment string         `placeholder:"WORD" help:"The compartment of --data; default the agreement's."`
@@ -55,6 +52,9 @@ func (c *offerFlags) AfterApply() (err error) {
 }
 
 func (c *offerFlags) check() error {
+	if c.Peer == "" && c.Agreement == "" {
+		return usagef("--peer or --agreement is required")
+	}
 	if c.Data == "" && (c.Contact != "" || c.Text != "" || c.Mapping != "" || c.Compartment != "") {
 		return withHint(usagef("--contact, --text, --mapping and --compartment go with --data"), "what is configured has its own: see %s", configFile)
 	}
@@ -73,25 +73,32 @@ func (c *offerFlags) open(app *App, row store.Agreement) (protocol.Source, error
 	return src, err
 }
 
-func (c *publishNowCmd) Run(app *App) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	row, _, err := app.agreementWith(c.Peer, c.Agreement, allowsLookup)
+// offer is what is ready to be offered.
+type offer struct {
+	row      store.Agreement
+	user     *keys.User // nil: nobody in particular
+	source   protocol.Source
+	progress func(protocol.Progress)
+}
+
+// offer opens the records under an agreement that allows it, lets do make
+// something of them, and returns what reading them found.
+func (c *offerFlags) offer(app *App, allows func(*protocol.Agreement) bool, do func(offer) error) (*records.Report, error) {
+	row, _, err := app.agreementWith(c.Peer, c.Agreement, allows)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	src, err := c.open(app, row)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	user, err := app.optionalUser()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	done, err := app.listenWhile()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer done()
 	p := app.newProgress()
@@ -99,18 +106,28 @@ func (c *publishNowCmd) Run(app *App) error {
 	var report *records.Report
 	src.Read.Progress = func(rows int64) { p.update("reading", int(rows), 0) }
 	src.Report = func(r *records.Report) { report = r }
-	pub, err := app.node.Publish(app.ctx, protocol.PublishRequest{Agreement: row.ID, User: user, Source: src,
-		RotateNow: c.RotateNow, NoOverlap: c.NoOverlap, Progress: p.session})
-	p.done()
-	if err != nil {
-		return explainPublish(err)
+	err = do(offer{row, user, src, p.session})
+	return report, err
+}
+
+func (c *publishNowCmd) Run(app *App) error {
+	if err := c.check(); err != nil {
+		return err
 	}
-	peer, err := app.store.PeerByRoot(row.PeerRoot)
+	var pub *protocol.Publication
+	report, err := c.offer(app, allowsLookup, func(o offer) (err error) {
+		pub, err = app.node.Publish(app.ctx, protocol.PublishRequest{Agreement: o.row.ID, User: o.user, Source: o.source,
+			RotateNow: c.RotateNow, NoOverlap: c.NoOverlap, Progress: o.progress})
+		return explainPublish(err)
+	})
 	if err != nil {
 		return err
 	}
 	v := viewPublication(pub)
-	v.Peer, v.Input = peer.Name, report
+	v.Input = report
+	if v.Peer, err = app.peerUnder(pub.Agreement); err != nil {
+		return err
+	}
 	return app.print(v, v.write)
 }
 
