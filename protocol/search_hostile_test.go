@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -356,31 +357,30 @@ func TestSearchOwnerRestarts(t *testing.T) {
 	t.Parallel()
 	north, south, agreement := searchPair(t, small)
 	again := &agency{t: t, users: south.users, data: south.data, clock: south.clock}
-	stopped := false
+	var restarted atomic.Pointer[Node]
 	north.connect(south, func(c Conn) Conn {
 		return onSearch(c, func() {
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
 			_ = south.Close(ctx) // whose error is that it did not wait
-			var err error
-			again.Node, err = NewNode(south.Options)
+			n, err := NewNode(south.Options)
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			stopped = true
+			restarted.Store(n)
 		})
 	})
 	s := north.openSearches(agreement)
 	north.dial = func(ctx context.Context, p store.Peer) (Conn, func(), error) {
-		if again.Node == nil {
+		if again.Node = restarted.Load(); again.Node == nil {
 			return nil, nil, ErrUnreachable
 		}
 		north.connect(again, nil)
 		return north.dial(ctx, p)
 	}
 	s.check(t, south, somebody(t, 30))
-	if !stopped {
+	if restarted.Load() == nil {
 		t.Fatal("the node did not stop")
 	}
 	must(t, s.Close())
