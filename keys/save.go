@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/symbolon/symbolon/internal/disk"
 	"github.com/symbolon/symbolon/internal/secret"
 )
 
@@ -76,7 +77,7 @@ func ReplaceIdentity(dir string, next *Identity, passphrase secret.Bytes, workFa
 		return fmt.Errorf("keys: archiving identity %s: %w", have, err)
 	}
 	// The second name lasts before the first is given away.
-	if err := syncDir(dir); err != nil {
+	if err := disk.SyncDir(dir); err != nil {
 		return fmt.Errorf("keys: archiving identity %s: %w", have, err)
 	}
 	plain := next.marshal()

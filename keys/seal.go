@@ -13,6 +13,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/symbolon/symbolon/internal/disk"
 	"github.com/symbolon/symbolon/internal/secret"
 )
 
@@ -113,22 +114,9 @@ func writeFile(path string, data []byte, publish func(from, to string) error) (e
 		return fmt.Errorf("file exists already and is left alone: %w", fs.ErrExist)
 	}
 	if err == nil {
-		err = syncDir(dir)
+		err = disk.SyncDir(dir)
 	}
 	return err
-}
-
-// syncDir makes a directory's entries durable, where systems can.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // OpenFile decrypts what SealFile wrote. Its error wraps ErrPassphrase for a

@@ -32,7 +32,7 @@ var layers = [][]string{
 	{"internal/bitvec", "internal/oracle", "internal/hugepage", "internal/ristretto"},
 	{"internal/field"},
 	{"internal/parallel", "internal/binomial", "internal/cpu"},
-	{"internal/secret"},
+	{"internal/secret", "internal/disk"},
 }
 
 // place returns the layer of a package and the entry that holds it, the

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/symbolon/symbolon/internal/disk"
 )
 
 // The book is what the owner remembers of a published serial, so that the next
@@ -89,7 +91,7 @@ func loadBook(f *os.File, p *Params, keys *ownerKeys) (*book, error) {
 	if fi.Size() < bookHead+sha256.Size {
 		return nil, fmt.Errorf("it has %d bytes, want at least %d", fi.Size(), bookHead+sha256.Size)
 	}
-	all, unmap, err := mapFile(f, int(fi.Size()))
+	all, unmap, err := disk.Map(f, fi.Size())
 	if err != nil {
 		return nil, err
 	}

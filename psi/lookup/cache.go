@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/symbolon/symbolon/internal/disk"
 	"github.com/symbolon/symbolon/internal/parallel"
 	"github.com/symbolon/symbolon/psi"
 )
@@ -187,7 +188,7 @@ func (c *cache) load(s *segment) error {
 	if fi.Size() < segmentHead+sha256.Size {
 		return fmt.Errorf("it has %d bytes, want at least %d", fi.Size(), segmentHead+sha256.Size)
 	}
-	b, unmap, err := mapFile(s.file, int(fi.Size()))
+	b, unmap, err := disk.Map(s.file, fi.Size())
 	if err != nil {
 		return err
 	}
@@ -329,7 +330,7 @@ func (c *cache) compact() error {
 			return err
 		}
 	}
-	return syncDir(c.dir)
+	return disk.SyncDir(c.dir)
 }
 
 // merged returns the records of several segments in order.

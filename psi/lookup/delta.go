@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/symbolon/symbolon/internal/disk"
 )
 
 // A delta leads from one serial of a filter to the next. It is
@@ -137,7 +139,7 @@ func (d *Delta) load() error {
 	} else if fi.Size() != c.fileLen() {
 		return fmt.Errorf("it has %d bytes, want %d", fi.Size(), c.fileLen())
 	}
-	b, unmap, err := mapFile(d.file, int(c.listsLen()))
+	b, unmap, err := disk.Map(d.file, c.listsLen())
 	if err != nil {
 		return err
 	}

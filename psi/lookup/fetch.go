@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/symbolon/symbolon/internal/disk"
 )
 
 const namedPart = "part-"
@@ -246,7 +248,7 @@ func (f *Fetch) whole(path string) error {
 	if err := os.Rename(f.path(f.parts[0]), path); err != nil {
 		return err
 	}
-	return syncDir(f.mirror.dir)
+	return disk.SyncDir(f.mirror.dir)
 }
 
 // apply makes the filter from the installed one and the deltas.

@@ -12,7 +12,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
+
+	"github.com/symbolon/symbolon/internal/disk"
 )
 
 // A blobWriter writes a file under a temporary name, hashes its pieces on the
@@ -74,7 +75,7 @@ func (w *blobWriter) finish() (Blob, error) {
 	if err != nil {
 		return Blob{}, err
 	}
-	return Blob{w.size, base64.StdEncoding.EncodeToString(w.hashes)}, syncDir(filepath.Dir(w.path))
+	return Blob{w.size, base64.StdEncoding.EncodeToString(w.hashes)}, disk.SyncDir(filepath.Dir(w.path))
 }
 
 // discard removes what is there of an unfinished file. It does nothing after
@@ -120,19 +121,6 @@ func verifyBlob(ctx context.Context, f io.Reader, b *Blob) (int, error) {
 	return b.chunks(), nil
 }
 
-// syncDir makes a directory's entries durable, where systems can.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
 // Destroy overwrites a file, removes it, and makes both durable. A file that is
 // not there is no error. Disks and file systems that write elsewhere than they
 // are told may keep what was there before: what is destroyed so should have
@@ -155,7 +143,7 @@ func Destroy(path string) error {
 	if err != nil {
 		return fmt.Errorf("lookup: destroying %s: %w", filepath.Base(path), err)
 	}
-	return syncDir(filepath.Dir(path))
+	return disk.SyncDir(filepath.Dir(path))
 }
 
 func overwrite(f *os.File) error {
@@ -191,5 +179,5 @@ func DestroyAll(dir string) error {
 	if err := os.Remove(dir); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	return disk.SyncDir(filepath.Dir(dir))
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/symbolon/symbolon/internal/disk"
 	"github.com/symbolon/symbolon/psi"
 )
 
@@ -76,7 +77,7 @@ func (f *Filter) load() error {
 	} else if fi.Size() != h.fileLen() {
 		return fmt.Errorf("it has %d bytes, want %d", fi.Size(), h.fileLen())
 	}
-	b, unmap, err := mapFile(f.file, int(h.tableLen()))
+	b, unmap, err := disk.Map(f.file, h.tableLen())
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/symbolon/symbolon/internal/disk"
 	"github.com/symbolon/symbolon/internal/parallel"
 )
 
@@ -321,7 +322,7 @@ func removeOthers(dir string, keep map[string]bool, names ...string) error {
 			}
 		}
 	}
-	return syncDir(dir)
+	return disk.SyncDir(dir)
 }
 
 // manifest returns the manifest of a new serial without its files.

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/symbolon/symbolon/internal/disk"
 	"github.com/symbolon/symbolon/internal/parallel"
 )
 
@@ -88,7 +89,7 @@ func (x *Index) openBlock(at int) (*block, error) {
 	} else if info.Size() != end {
 		return nil, fmt.Errorf("sealed: %s has %d bytes, want %d", path, info.Size(), end)
 	}
-	data, unmap, err := mapFile(f, end)
+	data, unmap, err := disk.Map(f, end)
 	if err != nil {
 		return nil, fmt.Errorf("sealed: %s: %w", path, err)
 	}
@@ -160,41 +161,5 @@ func (w *blockWriter) write(ctx context.Context, at int, sketches []uint8) error
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return replaceFile(x.blockPath(at), x.blockHeader(at, sums), sketches, padding, raw)
-}
-
-// replaceFile writes a file beside the one of the name and moves it there, so
-// that a crash leaves the old or the new.
-func replaceFile(path string, parts ...[]byte) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	for _, p := range parts {
-		if _, err := f.Write(p); err != nil {
-			return err
-		}
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return disk.Replace(x.blockPath(at), x.blockHeader(at, sums), sketches, padding, raw)
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/symbolon/symbolon/internal/disk"
 	"github.com/symbolon/symbolon/psi"
 	"github.com/symbolon/symbolon/psi/sealed/internal/he"
 )
@@ -136,7 +137,7 @@ func CreateIndex(dir string, p Params, s Scope, o IndexOptions) (*Index, error) 
 	} else if len(files) > 0 {
 		return nil, fmt.Errorf("sealed: creating an index in %s: %w", dir, fs.ErrExist)
 	}
-	if err := replaceFile(filepath.Join(dir, headName), head(p, s, o.Form, o.Capacity, o.Seed)); err != nil {
+	if err := disk.Replace(filepath.Join(dir, headName), head(p, s, o.Form, o.Capacity, o.Seed)); err != nil {
 		return nil, err
 	}
 	return x, nil

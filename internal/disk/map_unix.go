@@ -1,6 +1,6 @@
 //go:build unix
 
-package lookup
+package disk
 
 import (
 	"fmt"
@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mapFile returns the first n bytes of a file, read from it page by page when
+// Map returns the first n bytes of a file, read from it page by page when
 // they are looked at, and what gives them back.
-func mapFile(f *os.File, n int) ([]byte, func() error, error) {
-	b, err := unix.Mmap(int(f.Fd()), 0, n, unix.PROT_READ, unix.MAP_SHARED)
+func Map(f *os.File, n int64) ([]byte, func() error, error) {
+	b, err := unix.Mmap(int(f.Fd()), 0, int(n), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		return nil, nil, fmt.Errorf("mapping %d bytes: %w", n, err)
 	}
